@@ -1,0 +1,21 @@
+//! Decides: has the body ended, and how?
+
+/// How a stream ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum StreamEnd {
+    /// The body said all it had to say. hyper drops such a body without asking for its end when it can tell
+    /// (`is_end_stream`); that is finished too.
+    Finished,
+    /// The inner body failed.
+    Failed,
+    /// The body was dropped before its end: the client left, or the server gave up.
+    Dropped,
+}
+
+impl StreamEnd {
+    /// What a drop means, by whether the inner body had anything left to say.
+    pub(crate) fn of_drop(is_end_stream: bool) -> Self {
+        if is_end_stream { Self::Finished } else { Self::Dropped }
+    }
+}

@@ -1,0 +1,139 @@
+//! What has gone by, worked out once for all parts.
+
+use bytes::{Bytes, BytesMut};
+use http_body::Frame;
+
+use crate::dialect::sse::Boundary;
+use crate::dialect::{Place, Progress, Tracker};
+
+const BOM: &[u8] = b"\xEF\xBB\xBF";
+
+#[derive(Debug)]
+pub(crate) struct Facts {
+    tracker: Tracker,
+    progress: Progress,
+    /// Somebody asks for content.
+    watched: bool,
+    /// The producer has said something since the last wait.
+    content: bool,
+    /// Bytes went out since the last wait.
+    written: bool,
+    /// The inner body has given bytes.
+    pub(crate) spoken: bool,
+    /// Trailers have passed: nothing can follow.
+    pub(crate) trailers: bool,
+    /// A beat went out before the inner body's first byte, so a BOM is not at the start any more and has to go.
+    bom: Bom,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Bom {
+    Passes,
+    /// So many bytes of it have been kept back.
+    Dropped(u8),
+}
+
+impl Facts {
+    pub(crate) fn new(tracker: Tracker, watched: bool) -> Self {
+        Self {
+            tracker,
+            progress: tracker.progress(),
+            watched,
+            content: false,
+            written: false,
+            spoken: false,
+            trailers: false,
+            bom: Bom::Passes,
+        }
+    }
+
+    pub(crate) fn tracker(&self) -> Tracker {
+        self.tracker
+    }
+
+    pub(crate) fn place(&self) -> Place {
+        if self.keeps_bytes() { Place::Inside } else { self.tracker.place() }
+    }
+
+    /// The most that a body may fall short of the inner body's own lower bound.
+    pub(crate) fn may_drop(&self) -> u64 {
+        match self.bom {
+            Bom::Passes => 0,
+            Bom::Dropped(kept) => BOM.len() as u64 - u64::from(kept),
+        }
+    }
+
+    #[inline]
+    pub(crate) fn passed(&mut self, frame: &Frame<Bytes>) {
+        let Some(data) = frame.data_ref() else {
+            self.trailers = true;
+            return;
+        };
+        // An empty frame puts nothing on the wire, so it breaks no silence.
+        if data.is_empty() {
+            return;
+        }
+        self.written = true;
+        self.spoken = true;
+        if self.watched && !self.content {
+            self.content = self.progress.advance(self.tracker, data);
+        }
+        self.tracker.advance(data);
+    }
+
+    /// A beat goes out.
+    pub(crate) fn beaten(&mut self) {
+        self.written = true;
+        if self.tracker == Tracker::EventStream(Boundary::Start) && self.bom == Bom::Passes {
+            self.bom = Bom::Dropped(0);
+        }
+    }
+
+    /// Whether bytes went out since the last wait, and whether there was content among them.
+    pub(crate) fn take_written(&mut self) -> Option<bool> {
+        let written = std::mem::take(&mut self.written);
+        let content = std::mem::take(&mut self.content);
+        written.then_some(content)
+    }
+
+    /// Bytes of the inner body are kept back.
+    pub(crate) fn keeps_bytes(&self) -> bool {
+        matches!(self.bom, Bom::Dropped(1..))
+    }
+
+    #[inline]
+    pub(crate) fn drops_bom(&self) -> bool {
+        self.bom != Bom::Passes
+    }
+
+    /// What is left of a chunk when a BOM at the start of the inner body is taken away. It may come in pieces, and what
+    /// only begins like one is given back.
+    #[cold]
+    pub(crate) fn drop_bom(&mut self, mut data: Bytes) -> Bytes {
+        let Bom::Dropped(kept) = self.bom else {
+            return data;
+        };
+        let kept = usize::from(kept);
+        let more = BOM[kept..].iter().zip(&data).take_while(|(bom, byte)| bom == byte).count();
+        if kept + more == BOM.len() {
+            self.bom = Bom::Passes;
+            self.tracker = Tracker::EventStream(Boundary::Between);
+            return data.split_off(more);
+        }
+        if more == data.len() {
+            self.bom = Bom::Dropped((kept + more) as u8);
+            return Bytes::new();
+        }
+        let mut given_back = BytesMut::from(&*self.give_back_bom());
+        given_back.extend_from_slice(&data);
+        given_back.freeze()
+    }
+
+    /// The inner body has ended, or turned out to begin otherwise: what was kept back was no BOM.
+    pub(crate) fn give_back_bom(&mut self) -> Bytes {
+        match std::mem::replace(&mut self.bom, Bom::Passes) {
+            Bom::Passes => Bytes::new(),
+            Bom::Dropped(kept) => Bytes::from_static(&BOM[..usize::from(kept)]),
+        }
+    }
+}

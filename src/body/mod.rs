@@ -1,0 +1,20 @@
+//! Being a response body, once for all layers.
+//!
+//! ```text
+//!   shell.rs   polls the inner body, writes what the parts wish, keeps the hints honest
+//!     facts.rs   what has gone by: where the wire stands, whether it was content
+//!     parts.rs   what a stream can have, and who wins in one turn
+//!     timer.rs   one lazily armed timer, the only reader of a clock
+//!     end.rs     how a stream ended: decided once, told once
+//! ```
+
+mod end;
+mod facts;
+mod parts;
+mod shell;
+mod timer;
+
+pub use end::StreamEnd;
+pub(crate) use facts::Facts;
+pub(crate) use parts::Parts;
+pub(crate) use shell::Shell;

@@ -1,0 +1,47 @@
+//! What can be wrong: a setting, or (boxed) anything below us.
+
+use std::borrow::Cow;
+use std::fmt;
+
+/// The error type of everything that can fail in more than one way.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
+
+/// A setting that cannot work.
+///
+/// Its message says what was wanted and what was given. Constructors and setters panic with it; each has a `try_` twin
+/// that returns it instead, for settings that come from a file or the environment.
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_lifeline::Heartbeat;
+///
+/// let error = Heartbeat::try_every(Duration::ZERO).unwrap_err();
+/// assert_eq!(error.to_string(), "a heartbeat interval is at least 1ms, got 0ns");
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ConfigError {
+    message: Cow<'static, str>,
+}
+
+impl ConfigError {
+    pub(crate) fn new(message: impl Into<Cow<'static, str>>) -> Self {
+        Self { message: message.into() }
+    }
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.message)
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// The panicking half of every `x` / `try_x` pair; the panic points at the caller's line.
+#[track_caller]
+pub(crate) fn valid<T>(result: Result<T, ConfigError>) -> T {
+    match result {
+        Ok(value) => value,
+        Err(error) => panic!("{error}"),
+    }
+}

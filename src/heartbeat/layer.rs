@@ -1,0 +1,244 @@
+//! HeartbeatLayer, its service and its future.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Method, Request, Response, request, response};
+use http_body::Body;
+use pin_project_lite::pin_project;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use super::body::HeartbeatBody;
+use super::plan::Plan;
+use super::settings::{Heartbeat, HeartbeatOverride};
+use super::{headers, select};
+use crate::ConfigError;
+use crate::dialect::Dialect;
+use crate::error::valid;
+
+/// Gives the responses of a service a heartbeat. See the [module](super) for what happens when.
+///
+/// ```
+/// use std::time::Duration;
+/// use axum::{Router, routing::get};
+/// use tower_lifeline::HeartbeatLayer;
+///
+/// let app: Router = Router::new()
+///     .route("/events", get(|| async { "an event stream" }))
+///     .layer(HeartbeatLayer::every(Duration::from_secs(15)));
+/// ```
+#[derive(Clone)]
+pub struct HeartbeatLayer {
+    plan: Arc<Plan>,
+    choices: Choices,
+}
+
+/// What is decided for each exchange.
+#[derive(Clone, Default)]
+struct Choices {
+    per_request: Option<PerRequest>,
+    select: Option<Select>,
+    nd_json: bool,
+    keep_headers: bool,
+}
+
+type PerRequest = Arc<dyn Fn(&request::Parts) -> Option<HeartbeatOverride> + Send + Sync>;
+type Select = Arc<dyn Fn(&response::Parts) -> Option<Dialect> + Send + Sync>;
+
+impl Default for HeartbeatLayer {
+    fn default() -> Self {
+        Self::new(Heartbeat::default())
+    }
+}
+
+impl HeartbeatLayer {
+    /// A layer with these settings.
+    #[must_use]
+    pub fn new(heartbeat: Heartbeat) -> Self {
+        Self { plan: Arc::new(Plan::new(heartbeat)), choices: Choices::default() }
+    }
+
+    /// A layer with this interval and otherwise the [defaults](Heartbeat#defaults).
+    ///
+    /// # Panics
+    ///
+    /// When the interval is shorter than a millisecond. [`try_every`](Self::try_every) returns that as an error.
+    #[must_use]
+    #[track_caller]
+    pub fn every(interval: Duration) -> Self {
+        valid(Self::try_every(interval))
+    }
+
+    /// [`every`](Self::every) that returns what is wrong with the interval.
+    ///
+    /// # Errors
+    ///
+    /// When the interval is shorter than a millisecond.
+    pub fn try_every(interval: Duration) -> Result<Self, ConfigError> {
+        Heartbeat::try_every(interval).map(Self::new)
+    }
+
+    /// Asked for each request: `Some` changes the heartbeat of its response. The handler's own
+    /// [`HeartbeatOverride`], in the response's extensions, wins over it.
+    ///
+    /// ```
+    /// use tower_lifeline::{Beat, HeartbeatLayer, HeartbeatOverride};
+    ///
+    /// let layer = HeartbeatLayer::default().per_request(|request| {
+    ///     let python = request.headers.get("x-stainless-lang").is_some_and(|lang| lang == "python");
+    ///     python.then(|| HeartbeatOverride::new().beat(Beat::event("ping", "{}")))
+    /// });
+    /// ```
+    #[must_use]
+    pub fn per_request(
+        mut self,
+        choose: impl Fn(&request::Parts) -> Option<HeartbeatOverride> + Send + Sync + 'static,
+    ) -> Self {
+        self.choices.per_request = Some(Arc::new(choose));
+        self
+    }
+
+    /// Replaces the choice of responses by status (200) and content type (`text/event-stream`): `Some` says in which
+    /// dialect the body is written, `None` leaves the response alone.
+    ///
+    /// Where added bytes would break the message the answer does not matter: see "which responses" in the
+    /// [module](super#which-responses).
+    #[must_use]
+    pub fn select(
+        mut self,
+        choose: impl Fn(&response::Parts) -> Option<Dialect> + Send + Sync + 'static,
+    ) -> Self {
+        self.choices.select = Some(Arc::new(choose));
+        self
+    }
+
+    /// Beats in newline-delimited JSON too, with an empty line between two values. Most readers skip it; no standard
+    /// says that they must. Default: newline-delimited JSON is left alone.
+    #[must_use]
+    pub fn nd_json(mut self) -> Self {
+        self.choices.nd_json = true;
+        self
+    }
+
+    /// Leaves the response's headers as they are. Default: `X-Accel-Buffering: no`,
+    /// `Cache-Control: no-cache, no-transform` and `Incremental: ?1` are added where the handler has not set them.
+    #[must_use]
+    pub fn keep_headers(mut self) -> Self {
+        self.choices.keep_headers = true;
+        self
+    }
+}
+
+impl fmt::Debug for HeartbeatLayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("HeartbeatLayer").field("heartbeat", &self.plan.settings).finish_non_exhaustive()
+    }
+}
+
+impl<S> Layer<S> for HeartbeatLayer {
+    type Service = HeartbeatService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        HeartbeatService { inner, layer: self.clone() }
+    }
+}
+
+/// The service that [`HeartbeatLayer`] makes.
+#[derive(Clone, Debug)]
+pub struct HeartbeatService<S> {
+    inner: S,
+    layer: HeartbeatLayer,
+}
+
+impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for HeartbeatService<S>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+    ResBody: Body<Data = Bytes>,
+{
+    type Response = Response<HeartbeatBody<ResBody>>;
+    type Error = S::Error;
+    type Future = HeartbeatFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
+        let method = request.method().clone();
+        let (request, wished) = match &self.layer.choices.per_request {
+            None => (request, None),
+            Some(choose) => {
+                let (parts, body) = request.into_parts();
+                let wished = choose(&parts);
+                (Request::from_parts(parts, body), wished)
+            }
+        };
+        HeartbeatFuture {
+            inner: self.inner.call(request),
+            exchange: Exchange { layer: self.layer.clone(), method, wished },
+        }
+    }
+}
+
+pin_project! {
+    /// The future of [`HeartbeatService`]: the inner one, whose response then gets its heartbeat.
+    #[derive(Debug)]
+    pub struct HeartbeatFuture<F> {
+        #[pin]
+        inner: F,
+        exchange: Exchange,
+    }
+}
+
+impl<F, B, E> Future for HeartbeatFuture<F>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+    B: Body<Data = Bytes>,
+{
+    type Output = Result<Response<HeartbeatBody<B>>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let response = ready!(this.inner.poll(cx))?;
+        Poll::Ready(Ok(this.exchange.give_heartbeat(response)))
+    }
+}
+
+/// What the request left behind for its response.
+#[derive(Debug)]
+struct Exchange {
+    layer: HeartbeatLayer,
+    method: Method,
+    wished: Option<HeartbeatOverride>,
+}
+
+impl Exchange {
+    fn give_heartbeat<B: Body<Data = Bytes>>(&self, response: Response<B>) -> Response<HeartbeatBody<B>> {
+        let choices = &self.layer.choices;
+        let (mut parts, body) = response.into_parts();
+        let dialect = match &choices.select {
+            Some(choose) => choose(&parts),
+            None => select::by_content_type(&parts, choices.nd_json),
+        };
+        let known_length = body.size_hint().exact().is_some();
+        let wished = parts.extensions.get::<HeartbeatOverride>().or(self.wished.as_ref());
+        let off = wished.is_some_and(HeartbeatOverride::is_off);
+        let body = match dialect {
+            Some(dialect) if !off && !known_length && !select::is_closed(&self.method, &parts) => {
+                let plan = self.layer.plan.with(wished);
+                if !choices.keep_headers {
+                    headers::ask_not_to_buffer(&mut parts.headers);
+                }
+                HeartbeatBody::beating(body, plan, dialect)
+            }
+            _ => HeartbeatBody::untouched(body),
+        };
+        Response::from_parts(parts, body)
+    }
+}

@@ -1,0 +1,58 @@
+//! What all streams of a layer share: the settings, and the source of their jitter.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+
+use super::event::{Beats, HeartbeatEvent};
+use super::settings::{Heartbeat, HeartbeatOverride};
+use crate::StreamEnd;
+use crate::dialect::{Dialect, Tracker};
+use crate::jitter::Seeds;
+
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(crate) settings: Heartbeat,
+    pub(crate) seeds: Arc<Seeds>,
+}
+
+impl Plan {
+    pub(crate) fn new(settings: Heartbeat) -> Self {
+        Self { settings, seeds: Arc::new(Seeds::random()) }
+    }
+
+    /// This plan, or one of its own for a response that wants to be different.
+    pub(crate) fn with(self: &Arc<Self>, wished: Option<&HeartbeatOverride>) -> Arc<Self> {
+        match wished {
+            None => Arc::clone(self),
+            Some(wished) => Arc::new(Self {
+                settings: wished.apply(self.settings.clone()),
+                seeds: Arc::clone(&self.seeds),
+            }),
+        }
+    }
+
+    /// A beat for this stream.
+    pub(crate) fn bytes(&self, tracker: Tracker, first: bool) -> Bytes {
+        let dialect = match tracker {
+            Tracker::NdJson(_) => Dialect::NdJson,
+            Tracker::EventStream(_) | Tracker::Opaque => Dialect::EventStream,
+        };
+        let pad_to = if first { self.settings.pad_first } else { 0 };
+        self.settings.beat.padded(pad_to, dialect)
+    }
+
+    pub(crate) fn watches_content(&self) -> bool {
+        self.settings.most_in_a_row < u32::MAX
+    }
+
+    pub(crate) fn tell(&self, event: &HeartbeatEvent) {
+        if let Some(hook) = &self.settings.hook {
+            hook(event);
+        }
+    }
+
+    pub(crate) fn ended(&self, end: StreamEnd, beats: Beats) {
+        self.tell(&HeartbeatEvent::Ended { end, beats });
+    }
+}

@@ -1,0 +1,119 @@
+//! Decides: is a beat due, may it be written here, and if not, when to ask again?
+
+use std::time::{Duration, Instant};
+
+use super::event::{Beats, HeartbeatEvent};
+use super::settings::{Heartbeat, Rhythm};
+use crate::dialect::Place;
+use crate::jitter::Jitter;
+
+/// One stream's heartbeat, from its first wait on.
+#[derive(Debug)]
+pub(crate) struct Pulse {
+    /// Since when nobody has written anything.
+    silent_since: Instant,
+    /// When the last beat was written; before the first one, when the stream first waited.
+    last_beat: Instant,
+    /// How much earlier than an interval the next beat comes.
+    early: Duration,
+    jitter: Jitter,
+    beats: Beats,
+    /// Beats since the last content.
+    in_a_row: u32,
+    /// The first beat is due at the first wait.
+    at_once: bool,
+    /// This silence's held beat has been told.
+    told: bool,
+}
+
+/// What to do now.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Due {
+    /// Nothing before this instant; nothing at all until something is written, if there is none.
+    At(Option<Instant>),
+    /// Write a beat.
+    Beat,
+}
+
+impl Pulse {
+    /// The stream waits for the first time. `spoken`: the inner body has already given bytes.
+    pub(crate) fn new(settings: &Heartbeat, mut jitter: Jitter, spoken: bool, now: Instant) -> Self {
+        Self {
+            silent_since: now,
+            last_beat: now,
+            early: jitter.up_to(settings.jitter),
+            jitter,
+            beats: Beats::default(),
+            in_a_row: 0,
+            at_once: settings.at_once && (!spoken || settings.pad_first > 0),
+            told: false,
+        }
+    }
+
+    /// The stream waits again after bytes of anybody. `content`: the producer's own, and more than a sign of life.
+    pub(crate) fn waits_again(&mut self, content: bool, now: Instant) {
+        self.silent_since = now;
+        self.told = false;
+        if content {
+            self.in_a_row = 0;
+        }
+    }
+
+    /// Asked while the stream waits. A later `waits_again` only ever moves the answer later.
+    pub(crate) fn due(
+        &mut self,
+        settings: &Heartbeat,
+        place: Place,
+        now: Instant,
+    ) -> (Due, Option<HeartbeatEvent>) {
+        if settings.beat.is_none() || self.in_a_row >= settings.most_in_a_row {
+            return (Due::At(None), None);
+        }
+        if self.at_once && place == Place::Between {
+            return (Due::Beat, None);
+        }
+        let from = match settings.rhythm {
+            Rhythm::Silence => self.silent_since,
+            Rhythm::Periodic => self.last_beat,
+        };
+        // `early` is at most half of the interval, and an instant beyond the clock's range never comes.
+        let Some(at) = from.checked_add(settings.interval - self.early) else {
+            return (Due::At(None), None);
+        };
+        if now < at {
+            return (Due::At(Some(at)), None);
+        }
+        if !settings.beat.fits(place, settings.mid_event) {
+            return (Due::At(None), self.hold(now));
+        }
+        let by = now - at.max(self.silent_since);
+        let late = by > Duration::from_millis(100).max(settings.interval / 10);
+        (Due::Beat, late.then(|| self.late(by)))
+    }
+
+    /// The beat has been written.
+    pub(crate) fn beaten(&mut self, settings: &Heartbeat, now: Instant) {
+        self.last_beat = now;
+        self.early = self.jitter.up_to(settings.jitter);
+        self.at_once = false;
+        self.in_a_row = self.in_a_row.saturating_add(1);
+        self.beats.sent = self.beats.sent.saturating_add(1);
+    }
+
+    pub(crate) fn beats(&self) -> Beats {
+        self.beats
+    }
+
+    fn hold(&mut self, now: Instant) -> Option<HeartbeatEvent> {
+        let first = !std::mem::replace(&mut self.told, true);
+        first.then(|| {
+            self.beats.held = self.beats.held.saturating_add(1);
+            HeartbeatEvent::Held { silent: now - self.silent_since }
+        })
+    }
+
+    fn late(&mut self, by: Duration) -> HeartbeatEvent {
+        self.beats.late = self.beats.late.saturating_add(1);
+        HeartbeatEvent::Late { by }
+    }
+}
