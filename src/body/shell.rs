@@ -30,8 +30,10 @@ pin_project! {
     impl<B: Body> PinnedDrop for Shell<B> {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
-            let said_all = matches!(this.next.as_deref(), Some(None));
-            let done = said_all || this.inner.as_ref().get_ref().as_ref().is_none_or(Body::is_end_stream);
+            let done = match this.next.as_deref() {
+                Some(item) => item.is_none(),
+                None => this.inner.as_ref().get_ref().as_ref().is_none_or(Body::is_end_stream),
+            };
             let memory = this.waiting.as_ref().map(|waiting| &waiting.memory);
             this.parts.ended(memory, StreamEnd::of_drop(done));
         }

@@ -1,0 +1,393 @@
+//! What every layer owes to a body and to a service, whatever else it does.
+
+use std::convert::Infallible;
+use std::future::{Ready, poll_fn, ready};
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::{Body, Frame};
+use http_body_util::BodyExt;
+use http_body_util::combinators::UnsyncBoxBody;
+use tokio::time::timeout;
+use tower::{Layer, Service};
+use tower_lifeline::testing::{ScriptError, script, timeline, timeline_for};
+use tower_lifeline::{
+    BoxError, Heartbeat, HeartbeatBody, HeartbeatEvent, HeartbeatLayer, MidEvent, Rhythm, StreamEnd,
+};
+
+use crate::support::probe::{Open, Probe};
+
+type AnyBody = UnsyncBoxBody<Bytes, BoxError>;
+
+fn any<B>(body: B) -> AnyBody
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    body.map_err(Into::into).boxed_unsync()
+}
+
+/// A body and what makes it, for every body of the crate. Settings are such that something of ours happens each second.
+const BODIES: &[(&str, fn(Probe) -> AnyBody)] = &[
+    ("heartbeat", |inner| any(HeartbeatBody::new(inner, Heartbeat::every(SECOND)))),
+    ("heartbeat, all settings", |inner| {
+        let heartbeat = Heartbeat::every(SECOND)
+            .rhythm(Rhythm::Periodic)
+            .mid_event(MidEvent::CommentLine)
+            .jitter(SECOND / 4)
+            .at_once()
+            .pad_first(64)
+            .most_in_a_row(1_000);
+        any(HeartbeatBody::new(inner, heartbeat))
+    }),
+    ("heartbeat layer, another type", |inner| any(Layered::answer(&HeartbeatLayer::every(SECOND), inner))),
+];
+
+const SECOND: Duration = Duration::from_secs(1);
+
+/// Streams that do everything a body can do.
+const STREAMS: &[&str] = &[
+    "0s=end",
+    "0s=a 0s=end",
+    "0s=a 5s=b 5s=c 9s=end",
+    "3s='data: a' 6s='\\n\\n' 6s=end",
+    "0s=a 3s=trailers(grpc-status:0) 3s=end",
+    "0s=a 3s=error(broken)",
+    "2s=error(broken)",
+    "2s='\\xEF' 4s=end",
+    "2s='\\xEF\\xBB' 4s=trailers(a:b) 5s=end",
+    "2s='\\xEF' 4s=error(broken)",
+];
+
+struct Layered;
+
+impl Layered {
+    /// A response without a content type, through a layer.
+    fn answer(
+        layer: &HeartbeatLayer,
+        body: Probe,
+    ) -> impl Body<Data = Bytes, Error = ScriptError> + Send + use<> {
+        let mut body = Some(body);
+        let service = tower::service_fn(move |_: Request<()>| {
+            ready(Ok::<_, Infallible>(Response::new(body.take().expect("one request"))))
+        });
+        let answer = pin!(layer.layer(service).call(Request::new(())));
+        let Poll::Ready(Ok(response)) = answer.poll(&mut Context::from_waker(Waker::noop())) else {
+            panic!("the service answers at once");
+        };
+        response.into_body()
+    }
+}
+
+/// Runs a law over every body, every stream, and both ways of knowing the end.
+async fn for_all(law: impl AsyncFn(&str, fn(Probe) -> AnyBody, &str, bool)) {
+    for (name, body) in BODIES {
+        for stream in STREAMS {
+            for reports_end in [false, true] {
+                let label = format!("{name}: {stream:?}, reports its end: {reports_end}");
+                law(&label, *body, stream, reports_end).await;
+            }
+        }
+    }
+}
+
+fn probe(open: &Open, stream: &str, reports_end: bool) -> Probe {
+    let script = script(stream);
+    open.probe(if reports_end { script.reports_end() } else { script })
+}
+
+#[tokio::test(start_paused = true)]
+async fn hints_are_true_before_every_frame() {
+    for_all(async |label, body, stream, reports_end| {
+        let open = Open::default();
+        let mut hinted = Vec::new();
+        let mut body = body(probe(&open, stream, reports_end));
+        let mut lengths = Vec::new();
+        loop {
+            hinted.push((body.size_hint(), body.is_end_stream()));
+            match body.frame().await {
+                Some(Ok(frame)) => lengths.push(frame.data_ref().map_or(0, |data| data.len() as u64)),
+                Some(Err(_)) | None => break,
+            }
+        }
+        let failed = stream.contains("error");
+        for (at, (hint, ended)) in hinted.iter().enumerate() {
+            let left: u64 = lengths[at.min(lengths.len())..].iter().sum();
+            assert!(failed || hint.lower() <= left, "{label}: lower at {at}");
+            assert!(hint.upper().is_none_or(|upper| left <= upper), "{label}: upper at {at}");
+            assert!(!ended || at >= lengths.len(), "{label}: ended at {at} with frames to come");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_exact_length_stays_exact() {
+    for (name, body) in BODIES {
+        let open = Open::default();
+        let body = body(open.probe(script("0s=a 20s=b 20s=end").knows_length()));
+        assert_eq!(body.size_hint().exact(), Some(18), "{name}");
+        assert_eq!(timeline(body).await, "0s=a 20s=b 20s=end", "{name}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn after_its_end_a_body_says_nothing_and_holds_nothing() {
+    for_all(async |label, body, stream, reports_end| {
+        let open = Open::default();
+        let mut body = body(probe(&open, stream, reports_end));
+        while let Some(Ok(_)) = body.frame().await {}
+        assert_eq!(open.count(), 0, "{label}: the inner body is still there");
+        assert!(body.is_end_stream(), "{label}");
+        for _ in 0..3 {
+            let again = timeout(100 * SECOND, body.frame()).await;
+            assert!(matches!(again, Ok(None)), "{label}: {again:?}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_the_inner_body_says_arrives_in_order_and_unchanged() {
+    for_all(async |label, body, stream, reports_end| {
+        let open = Open::default();
+        let mut body = body(probe(&open, stream, reports_end));
+        let (mut bytes, mut trailers, mut error) = (Vec::new(), None, None);
+        loop {
+            match body.frame().await {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) if data.starts_with(b":") => {}
+                    Ok(data) => bytes.extend_from_slice(&data),
+                    Err(frame) => trailers = frame.into_trailers().ok(),
+                },
+                Some(Err(failed)) => break error = Some(failed),
+                None => break,
+            }
+        }
+        let plain = script(stream).collect().await;
+        let error = error.map(|error| *error.downcast::<ScriptError>().expect("the script's own error"));
+        match plain {
+            Err(plain) => assert_eq!(error, Some(plain), "{label}"),
+            Ok(plain) => {
+                assert_eq!(error, None, "{label}");
+                assert_eq!(trailers.as_ref(), plain.trailers(), "{label}");
+                assert_eq!(bytes, plain.to_bytes(), "{label}");
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn dropped_at_any_point_it_gives_everything_back() {
+    for_all(async |label, body, stream, reports_end| {
+        for taken in 0..8 {
+            let open = Open::default();
+            let mut body = body(probe(&open, stream, reports_end));
+            for _ in 0..taken {
+                // Some are dropped in the middle of a wait.
+                let _ = timeout(SECOND / 2, body.frame()).await;
+            }
+            drop(body);
+            assert_eq!(open.count(), 0, "{label}: after {taken}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn data_that_is_ready_beats_every_timer() {
+    for (name, body) in BODIES {
+        let open = Open::default();
+        let mut body = body(open.probe(script("0s=a 1s=b 3s=c 3s=end")));
+        let mut next = async || {
+            let frame = body.frame().await.expect("a frame").expect("no error");
+            frame.into_data().expect("data")
+        };
+        // Beats at once come first where they are asked for.
+        while next().await != "data: a\n\n" {}
+        tokio::time::advance(10 * SECOND).await;
+        assert_eq!(next().await, "data: b\n\n", "{name}");
+        assert_eq!(next().await, "data: c\n\n", "{name}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_end_is_told_once_and_rightly() {
+    let check = async |stream: &str, reports_end: bool, frames: usize, expected: StreamEnd| {
+        let ends = Arc::new(Mutex::new(Vec::new()));
+        let told = Arc::clone(&ends);
+        let heartbeat = Heartbeat::every(SECOND).on_event(move |event| {
+            if let HeartbeatEvent::Ended { end, .. } = event {
+                told.lock().expect("no panic").push(*end);
+            }
+        });
+        let open = Open::default();
+        let mut body = HeartbeatBody::new(probe(&open, stream, reports_end), heartbeat);
+        for _ in 0..frames {
+            let _ = body.frame().await;
+        }
+        drop(body);
+        let ends = ends.lock().expect("no panic");
+        assert_eq!(*ends, [expected], "{stream:?} after {frames} frames, reports its end: {reports_end}");
+    };
+    check("0s=a 0s=end", false, 0, StreamEnd::Dropped).await;
+    check("0s=a 0s=end", false, 1, StreamEnd::Dropped).await;
+    check("0s=a 0s=end", false, 2, StreamEnd::Finished).await;
+    check("0s=a 0s=end", false, 3, StreamEnd::Finished).await;
+    // hyper drops a body that says it is done without asking for its end.
+    check("0s=a 0s=end", true, 0, StreamEnd::Dropped).await;
+    check("0s=a 0s=end", true, 1, StreamEnd::Finished).await;
+    check("0s=end", true, 0, StreamEnd::Finished).await;
+    check("0s=error(broken)", false, 1, StreamEnd::Failed).await;
+    check("0s=error(broken)", false, 2, StreamEnd::Failed).await;
+    check("0s=a 9s=end", false, 3, StreamEnd::Dropped).await;
+    // The end is known while two bytes that began like a BOM are still to be given back.
+    check("2s='\\xEF\\xBB' 4s=end", false, 2, StreamEnd::Finished).await;
+    check("2s='\\xEF\\xBB' 2s=trailers(a:b) 2s=end", true, 2, StreamEnd::Dropped).await;
+    check("2s='\\xEF\\xBB' 2s=trailers(a:b) 2s=end", true, 3, StreamEnd::Finished).await;
+}
+
+/// tokio's cooperative budget makes a channel pending after 128 messages, and a timer polled inside of it forgets to
+/// register its waker.
+#[tokio::test(start_paused = true)]
+async fn a_burst_that_uses_up_the_budget_does_not_silence_the_timer() {
+    struct Channel(tokio::sync::mpsc::Receiver<Bytes>);
+    impl Body for Channel {
+        type Data = Bytes;
+        type Error = Infallible;
+        fn poll_frame(
+            mut self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            self.0.poll_recv(cx).map(|data| data.map(|data| Ok(Frame::data(data))))
+        }
+    }
+    let (sender, receiver) = tokio::sync::mpsc::channel(500);
+    for _ in 0..200 {
+        sender.send(Bytes::from_static(b"data: a\n\n")).await.expect("room");
+    }
+    let mut body = HeartbeatBody::new(Channel(receiver), Heartbeat::every(SECOND));
+    let reader = tokio::spawn(async move {
+        let (mut events, mut beats) = (0, 0);
+        let _ = timeout(12 * SECOND + SECOND / 2, async {
+            while let Some(Ok(frame)) = body.frame().await {
+                match frame.into_data().expect("data").as_ref() {
+                    b":\n" => beats += 1,
+                    _ => events += 1,
+                }
+            }
+        })
+        .await;
+        (events, beats)
+    });
+    assert_eq!(reader.await.expect("no panic"), (200, 12));
+    drop(sender);
+}
+
+/// A body may be polled by one task and then by another; only the last waker counts.
+#[tokio::test(start_paused = true)]
+async fn a_beat_wakes_the_task_that_asked_last() {
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+    for (name, body) in BODIES.iter().filter(|(name, _)| !name.contains("another type")) {
+        let open = Open::default();
+        let mut body = body(open.probe(script("100s=end")));
+        let (first, second) = (Arc::new(Count::default()), Arc::new(Count::default()));
+        let mut poll = |count: &Arc<Count>| {
+            let waker = Waker::from(Arc::clone(count));
+            Pin::new(&mut body).poll_frame(&mut Context::from_waker(&waker))
+        };
+        while poll(&first).is_ready() {}
+        assert!(poll(&second).is_pending());
+        tokio::time::advance(2 * SECOND).await;
+        tokio::task::yield_now().await;
+        assert_eq!(second.0.load(Ordering::SeqCst), 1, "{name}");
+        assert!(poll(&second).is_ready(), "{name}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_inner_instance_that_falls_silent_does_not_stop_the_outer_one() {
+    let inner = HeartbeatBody::new(script("0s=a 100s=end"), Heartbeat::every(2 * SECOND).most_in_a_row(3));
+    let outer = HeartbeatBody::new(inner, Heartbeat::every(3 * SECOND));
+    assert_eq!(timeline_for(outer, 16 * SECOND).await, "0s=a 2s=: 4s=: 6s=: 9s=: 12s=: 15s=: 16s=open");
+}
+
+#[test]
+fn everything_that_can_be_sent_and_shared_can_be() {
+    fn check<T: Send + Sync + 'static>() {}
+    fn copies<T: Clone + std::fmt::Debug>() {}
+    check::<HeartbeatBody<Probe>>();
+    check::<HeartbeatLayer>();
+    check::<<HeartbeatLayer as Layer<Cloned>>::Service>();
+    copies::<HeartbeatLayer>();
+    copies::<Heartbeat>();
+}
+
+#[derive(Clone, Debug)]
+struct Cloned;
+
+/// A service that is called only when it has been asked for its readiness, counts what is in flight, and can fail.
+#[derive(Clone)]
+struct Strict {
+    ready: bool,
+    calls: Arc<AtomicUsize>,
+}
+
+impl Service<Request<&'static str>> for Strict {
+    type Response = Response<Probe>;
+    type Error = ScriptError;
+    type Future = Ready<Result<Response<Probe>, ScriptError>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), ScriptError>> {
+        self.ready = true;
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request<&'static str>) -> Self::Future {
+        assert!(std::mem::take(&mut self.ready), "called without being asked");
+        self.calls.fetch_add(1, Ordering::SeqCst);
+        if *request.body() == "fail" {
+            let error = Open::default().probe(script("0s=error(no service)"));
+            let mut error = error;
+            let Poll::Ready(Some(Err(error))) =
+                Pin::new(&mut error).poll_frame(&mut Context::from_waker(Waker::noop()))
+            else {
+                panic!("an error at once");
+            };
+            return ready(Err(error));
+        }
+        ready(Ok(Response::builder().status(201).body(Open::default().probe(script("0s=a 0s=end"))).unwrap()))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_keeps_its_contract() {
+    let calls = Arc::new(AtomicUsize::new(0));
+    let service = HeartbeatLayer::every(SECOND).layer(Strict { ready: false, calls: Arc::clone(&calls) });
+
+    let mut clone = service.clone();
+    poll_fn(|cx| clone.poll_ready(cx)).await.expect("ready");
+    let mut other = clone.clone();
+    poll_fn(|cx| other.poll_ready(cx)).await.expect("ready");
+
+    let answer = clone.call(Request::new("go")).await.expect("an answer");
+    assert_eq!(answer.status(), 201, "the response's head is the inner one's");
+    let error = other.call(Request::new("fail")).await.map(|_| ()).expect_err("the inner service's error");
+    assert_eq!(error.to_string(), "no service");
+
+    poll_fn(|cx| clone.poll_ready(cx)).await.expect("ready");
+    drop(clone.call(Request::new("go")));
+    assert_eq!(calls.load(Ordering::SeqCst), 3);
+}
