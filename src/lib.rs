@@ -1,4 +1,59 @@
 //! tower layers that keep long-lived HTTP responses alive, bounded and explainable.
+//!
+//! An LLM answer, an MCP tool call, a feed of progress: one HTTP response that lives for seconds to hours and is silent
+//! for most of it. Every hop in front of it has an idle timer, so it is cut in production only. This crate is a
+//! collection of layers that any axum, hyper or tonic service opts into:
+//!
+//! ```
+//! use std::convert::Infallible;
+//! use std::time::Duration;
+//! use axum::Router;
+//! use axum::response::sse::{Event, Sse};
+//! use axum::routing::get;
+//! use futures_core::Stream;
+//! use tower_lifeline::HeartbeatLayer;
+//!
+//! async fn events() -> Sse<impl Stream<Item = Result<Event, Infallible>>> {
+//!     Sse::new(futures_util::stream::pending()) // says nothing for hours
+//! }
+//!
+//! let app: Router = Router::new()
+//!     .route("/events", get(events))
+//!     .layer(HeartbeatLayer::every(Duration::from_secs(15)));
+//!
+//! # let _ = async {
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
+//! axum::serve(listener, app).await?;
+//! # Ok::<_, std::io::Error>(()) };
+//! ```
+//!
+//! # The layers
+//!
+//! | layer | what it does | status |
+//! |---|---|---|
+//! | [`HeartbeatLayer`] | bytes on the wire when it falls silent, never inside an event | here |
+//! | timeouts | a limit for each phase: headers, first byte, inter-chunk, total | planned |
+//! | gate | bounds concurrency up to the end of the *body*, sheds the rest with an answer | planned |
+//! | drain | ends streams at an event boundary when the server stops | planned |
+//!
+//! # What all of them keep to
+//!
+//! - The inner body's bytes, trailers and errors pass unchanged and in order. Each layer's page lists what it adds.
+//! - What is ready goes first; timers come second.
+//! - `size_hint` and `is_end_stream` stay true, so a plain response keeps its `Content-Length`.
+//! - A layer that has nothing to do with a response costs nothing but the passing on.
+//! - Nothing is spawned. Dropping a future or a body gives everything back.
+//! - A wrong setting is refused when it is made. Every panicking setter has a `try_` twin.
+//!
+//! Bodies must be polled inside a tokio runtime with its timer enabled, and carry `Data = Bytes`.
+//!
+//! # Features
+//!
+//! All layers are always here. Features add what needs a dependency, or is only for tests:
+//!
+//! - `test-util`: [`testing`], streams as lines of text for tests of your own.
+
+#![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod body;
 mod dialect;
@@ -15,3 +70,8 @@ pub use heartbeat::{
     Beat, Beats, Heartbeat, HeartbeatBody, HeartbeatEvent, HeartbeatLayer, HeartbeatOverride, MidEvent,
     Rhythm,
 };
+
+/// The README's code, compiled.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -29,11 +29,8 @@ pin_project! {
 
     impl<B: Body> PinnedDrop for Shell<B> {
         fn drop(this: Pin<&mut Self>) {
+            let done = matches!(this.next.as_deref(), Some(None)) || this.is_end_stream();
             let this = this.project();
-            let done = match this.next.as_deref() {
-                Some(item) => item.is_none(),
-                None => this.inner.as_ref().get_ref().as_ref().is_none_or(Body::is_end_stream),
-            };
             let memory = this.waiting.as_ref().map(|waiting| &waiting.memory);
             this.parts.ended(memory, StreamEnd::of_drop(done));
         }
@@ -63,6 +60,13 @@ impl<B: Body + fmt::Debug> fmt::Debug for Shell<B> {
 
 type Item<E> = Option<Result<Frame<Bytes>, E>>;
 
+impl<B: Body> Shell<B> {
+    pub(crate) fn is_end_stream(&self) -> bool {
+        let ended = self.inner.as_ref().is_none_or(Body::is_end_stream);
+        ended && self.next.is_none() && !self.facts.keeps_bytes()
+    }
+}
+
 impl<B: Body<Data = Bytes>> Shell<B> {
     pub(crate) fn new(inner: B, facts: Facts, parts: Parts) -> Self {
         Self { inner: Some(inner), parts, facts, next: None, waiting: None }
@@ -91,11 +95,6 @@ impl<B: Body<Data = Bytes>> Shell<B> {
                 return Poll::Ready(self.pass(item));
             }
         }
-    }
-
-    pub(crate) fn is_end_stream(&self) -> bool {
-        let ended = self.inner.as_ref().is_none_or(Body::is_end_stream);
-        ended && self.next.is_none() && !self.facts.keeps_bytes()
     }
 
     pub(crate) fn size_hint(&self) -> SizeHint {
