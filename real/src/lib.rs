@@ -1,1 +1,9 @@
+//! What the tests against real programs share.
 
+pub mod browser;
+pub mod client;
+pub mod process;
+pub mod proxies;
+pub mod server;
+pub mod streams;
+pub mod two_events;

@@ -1,0 +1,116 @@
+//! An HTTP client that tells a finished body from a cut one.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{HOST, TE};
+use http::{HeaderMap, Request, Response, Version};
+use http_body_util::{BodyExt, Empty};
+use hyper::body::Incoming;
+use hyper::client::conn::{http1, http2};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::net::TcpStream;
+
+/// Fails a test that hangs. Far longer than any of them takes.
+pub async fn in_time<T>(work: impl Future<Output = T>) -> T {
+    tokio::time::timeout(Duration::from_secs(100), work).await.expect("it does not hang")
+}
+
+/// One connection.
+#[derive(Debug)]
+pub struct Client {
+    at: SocketAddr,
+    sender: Sender,
+}
+
+#[derive(Debug)]
+enum Sender {
+    Http1(http1::SendRequest<Empty<Bytes>>),
+    Http2(http2::SendRequest<Empty<Bytes>>),
+}
+
+impl Client {
+    /// Connects without TLS; HTTP/2 by prior knowledge.
+    pub async fn connect(at: SocketAddr, version: Version) -> Self {
+        let io = TokioIo::new(TcpStream::connect(at).await.expect("connected"));
+        // How a connection ends is seen in the bodies it carries.
+        let sender = if version == Version::HTTP_2 {
+            let (sender, connection) = http2::handshake(TokioExecutor::new(), io).await.expect("HTTP/2");
+            tokio::spawn(connection);
+            Sender::Http2(sender)
+        } else {
+            let (sender, connection) = http1::handshake(io).await.expect("HTTP/1.1");
+            tokio::spawn(connection);
+            Sender::Http1(sender)
+        };
+        Self { at, sender }
+    }
+
+    pub async fn get(&mut self, path: &str) -> Response<Incoming> {
+        let request = Request::get(format!("http://{}{path}", self.at)).header(TE, "trailers");
+        let response = match &mut self.sender {
+            Sender::Http1(sender) => {
+                let mut request =
+                    request.header(HOST, self.at.to_string()).body(Empty::new()).expect("a request");
+                *request.uri_mut() = path.parse().expect("a path");
+                sender.ready().await.expect("the connection is still good");
+                sender.send_request(request).await
+            }
+            Sender::Http2(sender) => {
+                sender.send_request(request.body(Empty::new()).expect("a request")).await
+            }
+        };
+        response.expect("a response")
+    }
+}
+
+/// A body as it comes in.
+#[derive(Debug)]
+pub struct Reading {
+    body: Incoming,
+    pub bytes: Vec<u8>,
+    pub trailers: HeaderMap,
+    pub end: Option<End>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    Finished,
+    /// Before the end that the protocol defines.
+    Cut,
+}
+
+impl Reading {
+    pub fn new(response: Response<Incoming>) -> Self {
+        let body = response.into_body();
+        Self { body, bytes: Vec::new(), trailers: HeaderMap::new(), end: None }
+    }
+
+    /// Reads until `enough` is true of all that came. `false` when the body ended before.
+    pub async fn until(&mut self, enough: impl Fn(&[u8]) -> bool) -> bool {
+        while self.end.is_none() {
+            if enough(&self.bytes) {
+                return true;
+            }
+            match self.body.frame().await {
+                Some(Ok(frame)) => match frame.into_data() {
+                    Ok(data) => self.bytes.extend_from_slice(&data),
+                    Err(frame) => self.trailers = frame.into_trailers().expect("data or trailers"),
+                },
+                Some(Err(_)) => self.end = Some(End::Cut),
+                None => self.end = Some(End::Finished),
+            }
+        }
+        enough(&self.bytes)
+    }
+
+    /// Reads until these bytes have come. `false` when the body ended before.
+    pub async fn until_has(&mut self, text: &str) -> bool {
+        self.until(|bytes| bytes.windows(text.len()).any(|window| window == text.as_bytes())).await
+    }
+
+    pub async fn to_end(&mut self) {
+        self.until(|_| false).await;
+    }
+}
