@@ -40,6 +40,7 @@ impl Process {
         let child = Command::new(program)
             .args(arguments(folder.path()))
             .env("HOME", folder.path())
+            .env("TMPDIR", folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(errors)

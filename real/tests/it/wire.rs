@@ -80,8 +80,8 @@ async fn an_event_stream_is_beaten_and_its_events_unchanged(version: Version) {
         assert!(!response.headers().contains_key(CONTENT_LENGTH));
 
         let mut reading = Reading::new(response);
-        assert!(reading.until(|bytes| beats(bytes) == 3).await, "{path} {version:?} is beaten");
-        assert_eq!(reading.bytes, b"data: one\n\n:\n:\n:\n");
+        assert!(reading.until(|bytes| beats(bytes) >= 3).await, "{path} {version:?} is beaten");
+        assert!(reading.bytes.starts_with(b"data: one\n\n:\n:\n:\n"), "{path} {version:?}");
         go_on.notify_one();
         reading.to_end().await;
 
