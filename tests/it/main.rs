@@ -1,4 +1,5 @@
 //! The one integration binary.
 
 mod laws;
+mod rules;
 mod support;
