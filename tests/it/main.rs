@@ -1,5 +1,8 @@
 //! The one integration binary.
+#![allow(clippy::unwrap_used, reason = "clippy.toml allows it in tests, and helpers of tests are tests too")]
 
+mod heartbeat;
 mod laws;
 mod rules;
+mod settings;
 mod support;

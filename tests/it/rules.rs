@@ -9,13 +9,11 @@ use std::io::{Read as _, Write as _};
 use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
 use flate2::Compression;
 use flate2::read::GzDecoder;
 use flate2::write::GzEncoder;
-use futures_util::FutureExt as _;
 use http::{Method, Request, Response};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt as _;
@@ -25,18 +23,15 @@ use hyper_util::rt::TokioIo;
 use hyper_util::service::TowerToHyperService;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _, duplex};
 use tokio::time::sleep;
-use tower::{Layer as _, ServiceExt as _, service_fn};
+use tower::{Layer as _, service_fn};
 use tower_lifeline::testing::{ImpatientProxy, Script, ScriptError, script, timeline, timeline_for};
 use tower_lifeline::{
     Beat, ConfigError, Dialect, Heartbeat, HeartbeatBody, HeartbeatEvent, HeartbeatLayer, MidEvent, Rhythm,
     StreamEnd,
 };
 
+use crate::support::streams::{BEATEN, EVENTS, SLOW, answer, drawn, look, secs, slow};
 use crate::support::whatwg;
-
-fn secs(seconds: u64) -> Duration {
-    Duration::from_secs(seconds)
-}
 
 const COMMENT_LINES: [&str; 2] = ["", "hb"];
 
@@ -77,11 +72,6 @@ fn comment_lines_in_events() -> Heartbeat {
     Heartbeat::default().mid_event(MidEvent::CommentLine)
 }
 
-/// What goes out for a script.
-async fn drawn(inner: &str, heartbeat: Heartbeat) -> String {
-    timeline(HeartbeatBody::new(script(inner), heartbeat)).await
-}
-
 /// All bytes that go out for a script, up to its end or error.
 async fn wire(inner: &str, heartbeat: Heartbeat) -> Vec<u8> {
     bytes_of(HeartbeatBody::new(script(inner), heartbeat)).await
@@ -103,31 +93,6 @@ async fn events(inner: &str, heartbeat: Heartbeat) -> Vec<String> {
 
 fn refusal<T: Debug>(result: Result<T, ConfigError>) -> String {
     result.unwrap_err().to_string()
-}
-
-const SLOW: &str = "0s=a 40s=b 41s=end";
-const BEATEN: &str = "0s=a 15s=: 30s=: 40s=b 41s=end";
-
-/// A slow response with these headers.
-fn slow(status: u16, headers: &[(&str, &str)]) -> Response<Script> {
-    let mut response = Response::builder().status(status);
-    for (name, value) in headers {
-        response = response.header(*name, *value);
-    }
-    response.body(script(SLOW)).unwrap()
-}
-
-const EVENTS: (&str, &str) = ("content-type", "text/event-stream");
-
-/// What the layer makes of a response to a request.
-async fn answer(
-    layer: &HeartbeatLayer,
-    request: Request<()>,
-    response: Response<Script>,
-) -> Response<HeartbeatBody<Script>> {
-    let mut response = Some(response);
-    let service = service_fn(move |_| ready(Ok::<_, Infallible>(response.take().unwrap())));
-    layer.layer(service).oneshot(request).await.unwrap()
 }
 
 /// What the default layer makes of a response to a GET, drawn.
@@ -338,7 +303,9 @@ fn rule_13_a_beat_never_carries_empty_data() {
         refusal(Beat::try_event("ping", "")),
         "event data is at least one character, got none: an empty event reaches clients as \"\""
     );
-    assert!(every_beat().all(|beat| whatwg::events(beat.as_bytes()).iter().all(|event| event.data != "")));
+    assert!(
+        every_beat().all(|beat| whatwg::events(beat.as_bytes()).iter().all(|event| !event.data.is_empty()))
+    );
 }
 
 #[test]
@@ -513,7 +480,7 @@ impl Body for Hinted {
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.1.clone()
+        self.1
     }
 }
 
@@ -541,12 +508,6 @@ async fn rule_23_a_body_promises_neither_an_end_nor_a_length_that_beats_would_br
     assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), &b"\xEF\xBB"[..]);
     assert!(body.frame().await.is_none());
     assert!(body.is_end_stream());
-}
-
-/// A look at what a body has now, by a reader who then goes away again.
-fn look<B: Body<Data = Bytes, Error: Debug>>(body: Pin<&mut B>) -> Option<Bytes> {
-    let mut body = body;
-    body.frame().now_or_never()?.map(|frame| frame.unwrap().into_data().unwrap())
 }
 
 #[tokio::test(start_paused = true)]

@@ -1,4 +1,5 @@
 //! What several test modules share.
 
 pub(crate) mod probe;
+pub(crate) mod streams;
 pub(crate) mod whatwg;
