@@ -49,7 +49,8 @@
 //! - when its length is known, from `Content-Length` or from its body: added bytes would be taken for the next response;
 //! - when it has a `Content-Encoding` other than `identity`. Put this layer *inside* compression, and let the
 //!   compressor flush each frame;
-//! - when somebody vouches for its bytes: status 206, `Content-Range`, a digest field, a strong `ETag`.
+//! - when somebody vouches for its bytes: status 206, `Content-Range`, a digest field (also one that is announced for the
+//!   trailers), a strong `ETag`.
 //!
 //! Content types that have no comments (gRPC, multipart, JSON, an upgraded connection) never get any.
 //!
@@ -68,7 +69,8 @@
 //! # With other layers
 //!
 //! Inside compression, outside of everything that gives the response its content type. It may be stacked on itself or on
-//! axum's `KeepAlive`: the one with the shorter interval beats, the other has nothing to do.
+//! axum's `KeepAlive`: the outer one is silent as long as the inner one beats often enough. The inner one does not see the
+//! outer's beats, so give the inner one the shorter interval.
 //!
 //! In axum, for one route only:
 //!

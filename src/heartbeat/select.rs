@@ -1,6 +1,6 @@
 //! Decides: may anything be written into this response?
 
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderName, HeaderValue};
+use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderName, HeaderValue, TRAILER};
 use http::response::Parts;
 use http::{HeaderMap, Method, StatusCode};
 
@@ -44,7 +44,15 @@ fn is_sealed(response: &Parts) -> bool {
     response.status == StatusCode::PARTIAL_CONTENT
         || headers.contains_key(CONTENT_RANGE)
         || headers.get(ETAG).is_some_and(strong)
-        || DIGESTS.iter().any(|name| headers.contains_key(name))
+        || DIGESTS.iter().any(|name| headers.contains_key(name) || is_announced(headers, name))
+}
+
+/// Whether this field will come behind the body (RFC 9110, section 6.6.2).
+fn is_announced(headers: &HeaderMap, name: &HeaderName) -> bool {
+    let names = headers.get_all(TRAILER).iter().filter_map(|names| names.to_str().ok());
+    names
+        .flat_map(|names| names.split(','))
+        .any(|announced| announced.trim().eq_ignore_ascii_case(name.as_str()))
 }
 
 /// The choice where the operator has not made another: what the *response* says it is. `Accept` says only what the

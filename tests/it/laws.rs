@@ -33,7 +33,9 @@ where
 }
 
 /// A body and what makes it, for every body of the crate. Settings are such that something of ours happens each second.
-const BODIES: &[(&str, fn(Probe) -> AnyBody)] = &[
+type Made = (&'static str, fn(Probe) -> AnyBody);
+
+const BODIES: &[Made] = &[
     ("heartbeat", |inner| any(HeartbeatBody::new(inner, Heartbeat::every(SECOND)))),
     ("heartbeat, all settings", |inner| {
         let heartbeat = Heartbeat::every(SECOND)

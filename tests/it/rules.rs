@@ -438,12 +438,15 @@ async fn rule_21_bytes_that_somebody_has_vouched_for_are_left_alone() {
         ("digest", "sha-256=AAAA"),
         ("content-md5", "AAAA"),
         ("etag", "\"strong\""),
+        ("trailer", "Grpc-Status, Repr-Digest"),
     ] {
         assert_eq!(layered(slow(200, &[EVENTS, sealed])).await, SLOW, "{sealed:?}");
         assert_eq!(greedily(slow(200, &[EVENTS, sealed])).await, SLOW, "{sealed:?}");
     }
     assert_eq!(greedily(slow(206, &[EVENTS])).await, SLOW);
-    assert_eq!(layered(slow(200, &[EVENTS, ("etag", "W/\"weak\"")])).await, BEATEN);
+    for open in [("etag", "W/\"weak\""), ("trailer", "grpc-status")] {
+        assert_eq!(layered(slow(200, &[EVENTS, open])).await, BEATEN, "{open:?}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
