@@ -6,3 +6,4 @@ mod laws;
 mod rules;
 mod settings;
 mod support;
+mod transparency;
