@@ -32,6 +32,7 @@
 //! | layer | what it does | status |
 //! |---|---|---|
 //! | [`HeartbeatLayer`] | bytes on the wire when it falls silent, never inside an event | here |
+//! | [`DeadlineLayer`], [`PropagateDeadlineLayer`] | one [`Deadline`] for a request, its sub-calls and the next server | here |
 //! | timeouts | a limit for each phase: headers, first byte, inter-chunk, total | planned |
 //! | gate | bounds concurrency up to the end of the *body*, sheds the rest with an answer | planned |
 //! | drain | ends streams at an event boundary when the server stops | planned |
@@ -51,11 +52,13 @@
 //!
 //! All layers are always here. Features add what needs a dependency, or is only for tests:
 //!
+//! - `axum`: [`Deadline`] as an argument of axum handlers.
 //! - `test-util`: [`testing`], streams as lines of text for tests of your own.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod body;
+pub mod deadline;
 mod dialect;
 mod error;
 pub mod heartbeat;
@@ -64,6 +67,10 @@ mod jitter;
 pub mod testing;
 
 pub use body::StreamEnd;
+pub use deadline::{
+    Deadline, DeadlineExceeded, DeadlineHeader, DeadlineLayer, HeadDeadline, PropagateDeadlineLayer,
+    SilenceHint,
+};
 pub use dialect::Dialect;
 pub use error::{BoxError, ConfigError};
 pub use heartbeat::{
