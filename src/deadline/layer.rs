@@ -137,7 +137,6 @@ impl DeadlineLayer {
     ///
     /// When it is less than a millisecond or the minimum, or more than the maximum.
     /// [`try_default`](Self::try_default) returns that as an error.
-    #[expect(clippy::should_implement_trait, reason = "min, max and default are the words for it")]
     #[must_use]
     #[track_caller]
     pub fn default(self, otherwise: Duration) -> Self {
