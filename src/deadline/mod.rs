@@ -97,8 +97,7 @@
 //!
 //! With the feature `axum` a deadline is an argument of a handler, and `Option<Deadline>` one that need not be there:
 //!
-#![cfg_attr(feature = "axum", doc = "```")]
-#![cfg_attr(not(feature = "axum"), doc = "```ignore")]
+//! ```
 //! use std::time::Duration;
 //! use axum::{Router, http::StatusCode, routing::get};
 //! use tower_lifeline::{Deadline, DeadlineHeader, DeadlineLayer};
