@@ -59,10 +59,13 @@
 
 mod body;
 pub mod deadline;
+#[cfg_attr(not(test), expect(dead_code, reason = "no layer ends anything yet"))]
 mod dialect;
 mod error;
 pub mod heartbeat;
 mod jitter;
+#[cfg_attr(not(test), expect(dead_code, reason = "no layer refuses anything yet"))]
+pub mod reject;
 #[cfg(any(test, feature = "test-util"))]
 pub mod testing;
 
@@ -77,6 +80,7 @@ pub use heartbeat::{
     Beat, Beats, Heartbeat, HeartbeatBody, HeartbeatEvent, HeartbeatLayer, HeartbeatOverride, MidEvent,
     Rhythm,
 };
+pub use reject::{Caller, Ending, Protocol, Refusal};
 
 /// The README's code, compiled.
 #[cfg(doctest)]

@@ -2,11 +2,12 @@
 //!
 //! Everything here is pure: bytes in, an answer out; no body, no clock, no runtime.
 
+pub(crate) mod grpc;
 pub(crate) mod lines;
 pub(crate) mod sse;
 
 use http::HeaderMap;
-use http::header::CONTENT_TYPE;
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 
 /// The wire format of a body into which something can be inserted between two messages.
 ///
@@ -37,7 +38,7 @@ impl Dialect {
             "application/x-jsonlines",
             "application/jsonlines",
         ];
-        let essence = value.split(';').next().unwrap_or_default().trim();
+        let essence = essence(value);
         let is = |name: &&str| essence.eq_ignore_ascii_case(name);
         if is(&"text/event-stream") {
             Some(Self::EventStream)
@@ -51,13 +52,31 @@ impl Dialect {
     /// The dialect that `Content-Type` names, if exactly one such field is there and can be read.
     #[must_use]
     pub fn of_headers(headers: &HeaderMap) -> Option<Self> {
-        let mut fields = headers.get_all(CONTENT_TYPE).iter();
-        let field = fields.next()?;
-        if fields.next().is_some() {
-            return None;
-        }
-        Self::of_media_type(field.to_str().ok()?)
+        Self::of_media_type(content_type(headers)?)
     }
+}
+
+/// A media type without its parameters.
+pub(crate) fn essence(value: &str) -> &str {
+    value.split(';').next().unwrap_or_default().trim()
+}
+
+/// What `Content-Type` says, if exactly one such field is there and can be read.
+pub(crate) fn content_type(headers: &HeaderMap) -> Option<&str> {
+    let mut fields = headers.get_all(CONTENT_TYPE).iter();
+    let field = fields.next()?;
+    if fields.next().is_some() {
+        return None;
+    }
+    field.to_str().ok()
+}
+
+/// Plain text between compressed bytes destroys all that follows (RFC 9110, section 8.4).
+pub(crate) fn is_encoded(headers: &HeaderMap) -> bool {
+    headers
+        .get_all(CONTENT_ENCODING)
+        .iter()
+        .any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
 /// Where the wire stands after the bytes so far.
@@ -78,9 +97,21 @@ pub(crate) enum Tracker {
     Opaque,
     EventStream(sse::Boundary),
     NdJson(lines::Boundary),
+    /// No bytes are ever inserted here either, but trailers may follow a whole message.
+    Grpc(grpc::Boundary),
 }
 
 impl Tracker {
+    /// The tracker of a response's body. What is compressed is opaque, whatever it is under that.
+    pub(crate) fn of_response(headers: &HeaderMap) -> Self {
+        match content_type(headers) {
+            Some(_) if is_encoded(headers) => Self::Opaque,
+            Some(value) if grpc::is_media_type(essence(value)) => Self::Grpc(grpc::Boundary::START),
+            Some(value) => Dialect::of_media_type(value).map_or(Self::Opaque, Self::new),
+            None => Self::Opaque,
+        }
+    }
+
     pub(crate) fn new(dialect: Dialect) -> Self {
         match dialect {
             Dialect::EventStream => Self::EventStream(sse::Boundary::Start),
@@ -94,12 +125,14 @@ impl Tracker {
             Self::Opaque => {}
             Self::EventStream(boundary) => *boundary = boundary.advance(chunk),
             Self::NdJson(boundary) => *boundary = boundary.advance(chunk),
+            Self::Grpc(boundary) => *boundary = boundary.advance(chunk),
         }
     }
 
+    /// Where bytes may be inserted.
     pub(crate) fn place(self) -> Place {
         match self {
-            Self::Opaque => Place::Inside,
+            Self::Opaque | Self::Grpc(_) => Place::Inside,
             Self::EventStream(boundary) => boundary.place(),
             Self::NdJson(boundary) => boundary.place(),
         }
@@ -107,7 +140,7 @@ impl Tracker {
 
     pub(crate) fn progress(self) -> Progress {
         match self {
-            Self::Opaque => Progress::AnyByte,
+            Self::Opaque | Self::Grpc(_) => Progress::AnyByte,
             Self::EventStream(_) => Progress::EventStream(sse::Content::default()),
             Self::NdJson(_) => Progress::NdJson,
         }
@@ -130,5 +163,54 @@ impl Progress {
             (Self::NdJson, _) => chunk.iter().any(|byte| !byte.is_ascii_whitespace()),
             (Self::AnyByte | Self::EventStream(_), _) => !chunk.is_empty(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::HeaderValue;
+
+    use super::*;
+
+    #[test]
+    fn trackers_of_responses() {
+        let check = |fields: &[(_, &'static str)], expected| {
+            let mut headers = HeaderMap::new();
+            for (name, value) in fields {
+                headers.append(name, HeaderValue::from_static(value));
+            }
+            assert_eq!(Tracker::of_response(&headers), expected, "{headers:?}");
+        };
+        let grpc = Tracker::Grpc(grpc::Boundary::START);
+        check(&[], Tracker::Opaque);
+        check(&[(CONTENT_TYPE, "text/html")], Tracker::Opaque);
+        check(&[(CONTENT_TYPE, "text/event-stream")], Tracker::new(Dialect::EventStream));
+        check(&[(CONTENT_TYPE, "application/jsonl")], Tracker::new(Dialect::NdJson));
+        check(&[(CONTENT_TYPE, "Application/gRPC; a=b")], grpc);
+        check(&[(CONTENT_TYPE, "application/grpc+proto")], grpc);
+        check(&[(CONTENT_TYPE, "application/grpc-web+proto")], Tracker::Opaque);
+        check(&[(CONTENT_TYPE, "application/connect+json")], Tracker::Opaque);
+        check(&[(CONTENT_TYPE, "text/event-stream"), (CONTENT_TYPE, "application/grpc")], Tracker::Opaque);
+        check(&[(CONTENT_TYPE, "text/event-stream"), (CONTENT_ENCODING, "gzip")], Tracker::Opaque);
+        check(
+            &[(CONTENT_TYPE, "text/event-stream"), (CONTENT_ENCODING, "Identity")],
+            Tracker::new(Dialect::EventStream),
+        );
+        check(&[(CONTENT_TYPE, "application/grpc"), (CONTENT_ENCODING, "br")], Tracker::Opaque);
+    }
+
+    #[test]
+    fn nothing_is_ever_inserted_into_grpc() {
+        let mut tracker = Tracker::Grpc(grpc::Boundary::START);
+        for &byte in b"\0\0\0\0\x01a\0\0\0\0\0" {
+            assert_eq!(tracker.place(), Place::Inside);
+            tracker.advance(&[byte]);
+        }
+        assert_eq!(tracker.place(), Place::Inside);
+    }
+
+    #[test]
+    fn a_tracker_stays_small() {
+        assert!(size_of::<Tracker>() <= 6, "{}", size_of::<Tracker>());
     }
 }

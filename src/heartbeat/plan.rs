@@ -36,7 +36,7 @@ impl Plan {
     pub(crate) fn bytes(&self, tracker: Tracker, first: bool) -> Bytes {
         let dialect = match tracker {
             Tracker::NdJson(_) => Dialect::NdJson,
-            Tracker::EventStream(_) | Tracker::Opaque => Dialect::EventStream,
+            Tracker::EventStream(_) | Tracker::Opaque | Tracker::Grpc(_) => Dialect::EventStream,
         };
         let pad_to = if first { self.settings.pad_first } else { 0 };
         self.settings.beat.padded(pad_to, dialect)

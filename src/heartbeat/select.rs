@@ -1,10 +1,10 @@
 //! Decides: may anything be written into this response?
 
-use http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderName, HeaderValue, TRAILER};
+use http::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderName, HeaderValue, TRAILER};
 use http::response::Parts;
 use http::{HeaderMap, Method, StatusCode};
 
-use crate::dialect::Dialect;
+use crate::dialect::{Dialect, is_encoded};
 
 /// Whether added bytes could break this response, whatever it is made of. No setting overrules this.
 pub(crate) fn is_closed(request: &Method, response: &Parts) -> bool {
@@ -20,14 +20,6 @@ fn has_no_body(request: &Method, status: StatusCode) -> bool {
         || (request == Method::CONNECT && status.is_success())
         || status.is_informational()
         || matches!(status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED)
-}
-
-/// Plain text between compressed bytes destroys all that follows (RFC 9110, section 8.4).
-fn is_encoded(headers: &HeaderMap) -> bool {
-    headers
-        .get_all(CONTENT_ENCODING)
-        .iter()
-        .any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }
 
 /// Somebody has vouched for the exact bytes: a part of something, a digest (RFC 9530), a strong validator (RFC 9110,

@@ -1,0 +1,93 @@
+//! What has to be remembered of a request to answer it without its handler.
+
+use http::header::{ACCEPT, CONTENT_TYPE};
+use http::{HeaderValue, Request, Version};
+
+use super::accept;
+use super::protocol::{Protocol, is_connect_stream};
+use crate::dialect::{content_type, essence};
+
+/// Who is refused: the protocol, and what else an answer in it depends on.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    protocol: Protocol,
+    http1: bool,
+    /// HTTP: `Accept`. A protocol whose answer has the request's content type: that one.
+    media: Option<HeaderValue>,
+}
+
+impl Caller {
+    /// The caller of this request. It costs a few look-ups and no allocation.
+    #[must_use]
+    pub fn of_request<B>(request: &Request<B>) -> Self {
+        let headers = request.headers();
+        let protocol = Protocol::of_request(headers);
+        let media = match protocol {
+            Protocol::Http => {
+                // Of several fields one would tell half of the truth.
+                let mut fields = headers.get_all(ACCEPT).iter();
+                fields.next().filter(|_| fields.next().is_none())
+            }
+            Protocol::Grpc | Protocol::GrpcWeb => headers.get(CONTENT_TYPE),
+            Protocol::Connect => {
+                let streams = is_connect_stream(essence(content_type(headers).unwrap_or_default()));
+                headers.get(CONTENT_TYPE).filter(|_| streams)
+            }
+            Protocol::JsonRpc => None,
+        };
+        Self { protocol, http1: request.version() < Version::HTTP_2, media: media.cloned() }
+    }
+
+    /// The protocol that this caller speaks.
+    #[must_use]
+    pub fn protocol(&self) -> Protocol {
+        self.protocol
+    }
+
+    /// Whether the connection can be given up with a header.
+    pub(super) fn is_http1(&self) -> bool {
+        self.http1
+    }
+
+    pub(super) fn prefers_plain(&self) -> bool {
+        self.protocol == Protocol::Http && self.media.as_ref().is_some_and(accept::prefers_plain)
+    }
+
+    /// The content type that an answer has to have because the request had it.
+    pub(super) fn echo(&self) -> Option<&HeaderValue> {
+        self.media.as_ref().filter(|_| self.protocol != Protocol::Http)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_remembered() {
+        let check = |fields: &[(&str, &str)], echo: Option<&str>, plain| {
+            let request =
+                fields.iter().fold(Request::builder(), |request, &(name, value)| request.header(name, value));
+            let caller = Caller::of_request(&request.body(()).unwrap());
+            assert_eq!(caller.echo().map(|value| value.to_str().unwrap()), echo, "{fields:?}");
+            assert_eq!(caller.prefers_plain(), plain, "{fields:?}");
+        };
+        check(&[], None, false);
+        check(&[("accept", "text/plain")], None, true);
+        check(&[("accept", "text/plain"), ("accept", "application/json")], None, false);
+        check(&[("accept", "text/plain"), ("mcp-protocol-version", "2025-11-25")], None, false);
+        check(&[("content-type", "application/grpc+json")], Some("application/grpc+json"), false);
+        check(&[("content-type", "application/grpc-web-text")], Some("application/grpc-web-text"), false);
+        check(&[("content-type", "application/connect+proto")], Some("application/connect+proto"), false);
+        check(&[("content-type", "application/proto"), ("connect-protocol-version", "1")], None, false);
+    }
+
+    #[test]
+    fn only_http_1_gives_a_connection_up_with_a_header() {
+        for (version, http1) in [(Version::HTTP_10, true), (Version::HTTP_11, true), (Version::HTTP_2, false)]
+        {
+            let request = Request::builder().version(version).body(()).unwrap();
+            assert_eq!(Caller::of_request(&request).is_http1(), http1, "{version:?}");
+        }
+    }
+}
