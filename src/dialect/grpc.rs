@@ -9,53 +9,50 @@ pub(crate) fn is_media_type(essence: &str) -> bool {
     name.eq_ignore_ascii_case(NAME) && (rest.is_empty() || rest.starts_with('+'))
 }
 
-/// Where a stream of messages stands. The numbers are kept as bytes, so that a body is not aligned for their sake.
+/// Where a stream of messages stands. Numbers are kept as bytes, so that no body is aligned for their sake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Boundary {
-    /// So many of a prefix's five bytes have come, and these of its length.
-    Prefix { read: u8, length: [u8; 4] },
+    /// Trailers may follow. Bytes never may: gRPC has none that a reader would skip.
+    Between,
+    /// Behind the byte of flags.
+    Length0,
+    Length1([u8; 1]),
+    Length2([u8; 2]),
+    Length3([u8; 3]),
     /// So many bytes of a message are to come, at least one.
-    Message { left: [u8; 4] },
+    Message([u8; 4]),
 }
 
 impl Boundary {
-    pub(crate) const START: Self = Self::Prefix { read: 0, length: [0; 4] };
-
-    /// Between two messages: trailers may follow. Bytes never may, gRPC has none that a reader would skip.
     pub(crate) fn is_between(self) -> bool {
-        matches!(self, Self::Prefix { read: 0, .. })
+        self == Self::Between
     }
 
     /// Where the stream stands after one more chunk, however the stream was cut.
     pub(crate) fn advance(mut self, mut chunk: &[u8]) -> Self {
         while let [byte, rest @ ..] = chunk {
-            (self, chunk) = match self {
-                Self::Prefix { read, length } => (Self::in_prefix(read, length, *byte), rest),
-                Self::Message { left } => Self::in_message(left, chunk),
+            let next = match self {
+                Self::Between => Self::Length0,
+                Self::Length0 => Self::Length1([*byte]),
+                Self::Length1([a]) => Self::Length2([a, *byte]),
+                Self::Length2([a, b]) => Self::Length3([a, b, *byte]),
+                Self::Length3([a, b, c]) => Self::left(u32::from_be_bytes([a, b, c, *byte])),
+                Self::Message(left) => {
+                    let left = u32::from_be_bytes(left);
+                    let taken = chunk.len().min(left as usize);
+                    chunk = &chunk[taken..];
+                    // Not more than `left`, so it fits.
+                    self = Self::left(left - taken as u32);
+                    continue;
+                }
             };
+            (self, chunk) = (next, rest);
         }
         self
     }
 
-    fn in_prefix(read: u8, mut length: [u8; 4], byte: u8) -> Self {
-        if let Some(place) = usize::from(read).checked_sub(1) {
-            length[place] = byte;
-        }
-        match read {
-            0..=3 => Self::Prefix { read: read + 1, length },
-            _ => Self::with_left(u32::from_be_bytes(length)),
-        }
-    }
-
-    fn in_message(left: [u8; 4], chunk: &[u8]) -> (Self, &[u8]) {
-        let left = u32::from_be_bytes(left);
-        let taken = chunk.len().min(left as usize);
-        // Not more than `left`, so it fits.
-        (Self::with_left(left - taken as u32), &chunk[taken..])
-    }
-
-    fn with_left(left: u32) -> Self {
-        if left == 0 { Self::START } else { Self::Message { left: left.to_be_bytes() } }
+    fn left(bytes: u32) -> Self {
+        if bytes == 0 { Self::Between } else { Self::Message(bytes.to_be_bytes()) }
     }
 }
 
@@ -66,7 +63,7 @@ mod tests {
     use super::*;
 
     fn after(chunks: &[&[u8]]) -> Boundary {
-        chunks.iter().fold(Boundary::START, |at, chunk| at.advance(chunk))
+        chunks.iter().fold(Boundary::Between, |at, chunk| at.advance(chunk))
     }
 
     #[test]
@@ -94,10 +91,9 @@ mod tests {
     #[test]
     fn the_longest_message_is_counted_to_its_end() {
         let at = after(&[b"\0\xff\xff\xff\xff"]);
-        assert_eq!(at, Boundary::Message { left: [0xff; 4] });
-        let nearly = Boundary::with_left(1);
-        assert_eq!(at.advance(b"a"), Boundary::with_left(u32::MAX - 1));
-        assert!(nearly.advance(b"a").is_between());
+        assert_eq!(at, Boundary::left(u32::MAX));
+        assert_eq!(at.advance(b"ab"), Boundary::left(u32::MAX - 2));
+        assert_eq!(Boundary::left(2).advance(b"ab"), Boundary::Between);
     }
 
     #[test]

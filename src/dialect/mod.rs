@@ -106,7 +106,7 @@ impl Tracker {
     pub(crate) fn of_response(headers: &HeaderMap) -> Self {
         match content_type(headers) {
             Some(_) if is_encoded(headers) => Self::Opaque,
-            Some(value) if grpc::is_media_type(essence(value)) => Self::Grpc(grpc::Boundary::START),
+            Some(value) if grpc::is_media_type(essence(value)) => Self::Grpc(grpc::Boundary::Between),
             Some(value) => Dialect::of_media_type(value).map_or(Self::Opaque, Self::new),
             None => Self::Opaque,
         }
@@ -181,7 +181,7 @@ mod tests {
             }
             assert_eq!(Tracker::of_response(&headers), expected, "{headers:?}");
         };
-        let grpc = Tracker::Grpc(grpc::Boundary::START);
+        let grpc = Tracker::Grpc(grpc::Boundary::Between);
         check(&[], Tracker::Opaque);
         check(&[(CONTENT_TYPE, "text/html")], Tracker::Opaque);
         check(&[(CONTENT_TYPE, "text/event-stream")], Tracker::new(Dialect::EventStream));
@@ -201,7 +201,7 @@ mod tests {
 
     #[test]
     fn nothing_is_ever_inserted_into_grpc() {
-        let mut tracker = Tracker::Grpc(grpc::Boundary::START);
+        let mut tracker = Tracker::Grpc(grpc::Boundary::Between);
         for &byte in b"\0\0\0\0\x01a\0\0\0\0\0" {
             assert_eq!(tracker.place(), Place::Inside);
             tracker.advance(&[byte]);
@@ -211,6 +211,6 @@ mod tests {
 
     #[test]
     fn a_tracker_stays_small() {
-        assert!(size_of::<Tracker>() <= 6, "{}", size_of::<Tracker>());
+        assert!(size_of::<Tracker>() <= 5, "{}", size_of::<Tracker>());
     }
 }

@@ -5,7 +5,9 @@ use http::{HeaderMap, HeaderValue};
 
 /// Whether the client asks for this media type by its name.
 pub(super) fn lists(headers: &HeaderMap, media_type: &str) -> bool {
-    let mut fields = headers.get_all(ACCEPT).iter().filter_map(|field| field.to_str().ok());
+    let long_enough = |field: &&HeaderValue| field.len() >= media_type.len();
+    let mut fields =
+        headers.get_all(ACCEPT).iter().filter(long_enough).filter_map(|field| field.to_str().ok());
     fields.any(|field| {
         ranges(field).any(|(range, weight)| weight > 0 && range.eq_ignore_ascii_case(media_type))
     })
@@ -28,8 +30,8 @@ fn weight(accept: &str, by_precedence: &[&str]) -> u16 {
 
 /// Each media range with its weight in thousandths. One whose weight cannot be read is not there.
 fn ranges(accept: &str) -> impl Iterator<Item = (&str, u16)> {
-    split(accept, ',').filter_map(|element| {
-        let mut parts = split(element, ';');
+    split(accept, b',').filter_map(|element| {
+        let mut parts = split(element, b';');
         let range = parts.next()?.trim();
         let weight = parts.filter_map(|parameter| parameter.split_once('=')).find(|(name, _)| is_q(name));
         Some((range, weight.map_or(Some(1_000), |(_, value)| thousandths(value.trim()))?))
@@ -56,14 +58,24 @@ fn thousandths(text: &str) -> Option<u16> {
 }
 
 /// Splits outside of quoted strings only.
-fn split(text: &str, separator: char) -> impl Iterator<Item = &str> {
+fn split(text: &str, separator: u8) -> impl Iterator<Item = &str> {
+    let mut left = Some(text);
+    std::iter::from_fn(move || {
+        let text = left?;
+        let end = outside_quotes(text.as_bytes(), separator);
+        left = end.map(|end| &text[end + 1..]);
+        Some(end.map_or(text, |end| &text[..end]))
+    })
+}
+
+fn outside_quotes(text: &[u8], wanted: u8) -> Option<usize> {
     let (mut quoted, mut escaped) = (false, false);
-    text.split(move |c| {
-        match c {
+    text.iter().position(|&byte| {
+        match byte {
             _ if escaped => escaped = false,
-            '\\' => escaped = quoted,
-            '"' => quoted = !quoted,
-            _ => return c == separator && !quoted,
+            b'\\' => escaped = quoted,
+            b'"' => quoted = !quoted,
+            _ => return byte == wanted && !quoted,
         }
         false
     })

@@ -81,7 +81,7 @@ mod tests {
     fn what_fits_a_response() {
         let check = |tracker, caller, ending| assert_eq!(Ending::for_response(tracker, caller), ending);
         let events = Tracker::new(Dialect::EventStream);
-        let grpc = Tracker::Grpc(grpc::Boundary::START);
+        let grpc = Tracker::Grpc(grpc::Boundary::Between);
         check(events, Protocol::Http, Ending::EventSource);
         check(events, Protocol::JsonRpc, Ending::Mcp { id: None });
         check(Tracker::new(Dialect::NdJson), Protocol::Http, Ending::NdJson);

@@ -58,8 +58,8 @@ impl Protocol {
 
 fn is_mcp(media_type: &str, headers: &HeaderMap) -> bool {
     media_type.eq_ignore_ascii_case("application/json")
-        && accept::lists(headers, "application/json")
         && accept::lists(headers, "text/event-stream")
+        && accept::lists(headers, "application/json")
 }
 
 /// `application/grpc-web` and `application/grpc-web-text`, each with a suffix or without.

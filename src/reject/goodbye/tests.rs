@@ -78,7 +78,7 @@ fn an_event_source_is_told_when_to_come_back() {
 
 #[test]
 fn grpc_is_told_in_trailers() {
-    let Said::Trailers(trailers) = goodbye().say(&Ending::Grpc, Tracker::Grpc(messages::Boundary::START))
+    let Said::Trailers(trailers) = goodbye().say(&Ending::Grpc, Tracker::Grpc(messages::Boundary::Between))
     else {
         panic!("no trailers");
     };
@@ -93,7 +93,7 @@ fn nothing_is_said_inside_a_message() {
         let text = said(&goodbye(), &ending, tracker, before);
         assert_eq!(text != "abort", speaks, "{ending:?} {}", before.escape_ascii());
     };
-    let grpc = Tracker::Grpc(messages::Boundary::START);
+    let grpc = Tracker::Grpc(messages::Boundary::Between);
     let nd_json = Tracker::new(Dialect::NdJson);
     for ending in [Ending::EventSource, Ending::Llm, mcp("a")] {
         let check = |before: &[u8], speaks| check(ending.clone(), Tracker::new(EVENTS), before, speaks);
@@ -121,7 +121,7 @@ fn an_ending_is_said_in_its_own_format_only() {
         (Tracker::Opaque, &[][..]),
         (Tracker::new(EVENTS), &[Ending::EventSource, Ending::Llm, mcp(1)]),
         (Tracker::new(Dialect::NdJson), &[Ending::NdJson]),
-        (Tracker::Grpc(messages::Boundary::START), &[Ending::Grpc]),
+        (Tracker::Grpc(messages::Boundary::Between), &[Ending::Grpc]),
     ];
     let all = [Ending::EventSource, Ending::Llm, mcp(1), Ending::NdJson, Ending::Grpc, Ending::Abort];
     for (tracker, own) in trackers {
