@@ -1,0 +1,179 @@
+//! What is measured: the variants, and the load they carry. One code for the clock and for the instruction count.
+
+mod hyper_null;
+
+use std::convert::Infallible;
+use std::fmt;
+use std::future::poll_fn;
+use std::hint::black_box;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use axum::body::Body as AxumBody;
+use axum::response::IntoResponse;
+use axum::response::sse::{Event, KeepAlive, Sse};
+use bytes::Bytes;
+use futures_core::Stream;
+use http_body::{Body, Frame};
+use tokio::runtime::Runtime;
+use tower_http::timeout::TimeoutBody;
+use tower_lifeline::{Heartbeat, HeartbeatBody};
+
+/// A name with a dash is compared with what stands before the dash, a name without one with `bare`.
+pub(crate) const VARIANTS: [&str; 11] = [
+    "bare",
+    "heartbeat",
+    "timeout",
+    "axum",
+    "axum-heartbeat",
+    "sse",
+    "sse-heartbeat",
+    "sse-heartbeat-boxed",
+    "sse-keep-alive",
+    "hyper",
+    "hyper-heartbeat",
+];
+
+/// What a body has to carry.
+#[derive(Clone, Debug)]
+pub(crate) struct Load {
+    pub(crate) frames: usize,
+    /// Each frame is preceded by a `Pending` that wakes its task at once.
+    pub(crate) awaited: bool,
+    pub(crate) chunk: Bytes,
+}
+
+/// What came out.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Moved {
+    pub(crate) frames: usize,
+    pub(crate) bytes: usize,
+}
+
+/// One event of 64 bytes.
+pub(crate) const EVENT: Bytes =
+    Bytes::from_static(b"data: 01234567890123456789012345678901234567890123456789012345\n\n");
+const EVENT_DATA: &str = "01234567890123456789012345678901234567890123456789012345";
+
+impl Load {
+    pub(crate) fn events(frames: usize, awaited: bool) -> Self {
+        Self { frames, awaited, chunk: EVENT }
+    }
+
+    pub(crate) fn moved(&self) -> Moved {
+        Moved { frames: self.frames, bytes: self.frames * self.chunk.len() }
+    }
+}
+
+/// With the I/O driver, as servers have it: a timer that becomes the earliest then costs a syscall.
+pub(crate) fn runtime() -> Runtime {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime")
+}
+
+/// Carries the load once through a variant, in a task of its own.
+pub(crate) fn carry(runtime: &Runtime, variant: &str, load: &Load) -> Moved {
+    // Some bodies make their timer when they are made.
+    let _entered = runtime.enter();
+    let frames = || Frames { source: Source::new(load), chunk: black_box(load.chunk.clone()) };
+    let heartbeat = Heartbeat::default;
+    match variant {
+        "bare" => drained(runtime, frames()),
+        "heartbeat" => drained(runtime, HeartbeatBody::new(frames(), heartbeat())),
+        "timeout" => drained(runtime, TimeoutBody::new(Duration::from_secs(15), frames())),
+        "axum" => drained(runtime, AxumBody::new(frames())),
+        "axum-heartbeat" => drained(runtime, HeartbeatBody::new(AxumBody::new(frames()), heartbeat())),
+        "sse" => drained(runtime, sse(load)),
+        "sse-heartbeat" => drained(runtime, HeartbeatBody::new(sse(load), heartbeat())),
+        // As `Router::layer` does it.
+        "sse-heartbeat-boxed" => drained(runtime, AxumBody::new(HeartbeatBody::new(sse(load), heartbeat()))),
+        "sse-keep-alive" => {
+            let events = Events(Source::new(load));
+            drained(runtime, Sse::new(events).keep_alive(KeepAlive::default()).into_response().into_body())
+        }
+        "hyper" => hyper_null::served(runtime, frames(), load),
+        "hyper-heartbeat" => hyper_null::served(runtime, HeartbeatBody::new(frames(), heartbeat()), load),
+        unknown => panic!("a variant is one of {VARIANTS:?}, got {unknown:?}"),
+    }
+}
+
+fn sse(load: &Load) -> AxumBody {
+    Sse::new(Events(Source::new(load))).into_response().into_body()
+}
+
+fn drained<B>(runtime: &Runtime, body: B) -> Moved
+where
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: fmt::Debug,
+{
+    let drain = async move {
+        let mut body = pin!(body);
+        let mut moved = Moved { frames: 0, bytes: 0 };
+        while let Some(frame) = poll_fn(|cx| body.as_mut().poll_frame(cx)).await {
+            let data = black_box(frame).expect("no error").into_data().expect("no trailers");
+            moved.frames += 1;
+            moved.bytes += data.len();
+        }
+        moved
+    };
+    runtime.block_on(async { tokio::spawn(drain).await.expect("no panic") })
+}
+
+/// Says when there is something.
+#[derive(Debug)]
+struct Source {
+    left: usize,
+    awaited: bool,
+    waited: bool,
+}
+
+impl Source {
+    fn new(load: &Load) -> Self {
+        Self { left: load.frames, awaited: load.awaited, waited: false }
+    }
+
+    fn poll_next(&mut self, cx: &Context<'_>) -> Poll<Option<()>> {
+        if self.awaited && !self.waited {
+            self.waited = true;
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        self.waited = false;
+        if self.left == 0 {
+            return Poll::Ready(None);
+        }
+        self.left -= 1;
+        Poll::Ready(Some(()))
+    }
+}
+
+/// The bare body.
+struct Frames {
+    source: Source,
+    chunk: Bytes,
+}
+
+impl Body for Frames {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let next = ready!(self.source.poll_next(cx));
+        Poll::Ready(next.map(|()| Ok(Frame::data(self.chunk.clone()))))
+    }
+}
+
+/// The same as axum's events, each made anew.
+struct Events(Source);
+
+impl Stream for Events {
+    type Item = Result<Event, Infallible>;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        let next = ready!(self.0.poll_next(cx));
+        Poll::Ready(next.map(|()| Ok(Event::default().data(black_box(EVENT_DATA)))))
+    }
+}
