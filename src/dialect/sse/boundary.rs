@@ -71,6 +71,12 @@ impl Boundary {
     /// lines would otherwise look like an event that never ends.
     #[inline]
     pub(crate) fn advance(self, chunk: &[u8]) -> Self {
+        // Two line feeds leave nothing pending, wherever the chunk began.
+        if chunk.ends_with(b"\n\n") { Self::Between } else { self.advance_to_any_end(chunk) }
+    }
+
+    #[inline(never)]
+    fn advance_to_any_end(self, chunk: &[u8]) -> Self {
         match (self, chunk) {
             (_, []) => self,
             (Self::Line | Self::Pending, [.., _, _, _]) => self.tail(chunk),
