@@ -32,6 +32,7 @@ impl Timer {
 
     /// Whether this task will be woken by the instant that the timer is armed for. Polling it again would cost more
     /// than everything else a waiting stream does.
+    #[inline]
     pub(crate) fn is_armed_for(&self, cx: &Context<'_>) -> bool {
         // A timer that has fired has spent its waker.
         !self.sleep.is_elapsed() && self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()))

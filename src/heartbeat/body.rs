@@ -76,7 +76,7 @@ impl<B: Body<Data = Bytes>> Body for HeartbeatBody<B> {
     type Data = Bytes;
     type Error = B::Error;
 
-    #[inline]
+    #[inline(always)]
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
