@@ -228,6 +228,15 @@ mod tests {
     use crate::testing::timeline_for;
     use crate::{Heartbeat, HeartbeatBody};
 
+    #[test]
+    fn a_stream_takes_little_memory_and_waiting_a_little_more() {
+        type Inner = axum::body::Body;
+        let always = size_of::<HeartbeatBody<Inner>>() - size_of::<Inner>();
+        let waiting = size_of::<Waiting>();
+        assert!(always <= 64, "{always} bytes inline");
+        assert!(waiting <= 192, "{waiting} bytes boxed at the first wait");
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_bom_dropped_right_behind_a_beat_does_not_bring_the_next_beat_forward() {
         let mut polls = 0;

@@ -14,8 +14,8 @@ pub(crate) struct Pulse {
     silent_since: Instant,
     /// When the last beat was written; before the first one, when the stream first waited.
     last_beat: Instant,
-    /// How much earlier than an interval the next beat comes.
-    early: Duration,
+    /// Tells how much earlier than an interval the next beat comes. Drawn from again and again rather than kept: two
+    /// words for each waiting stream.
     jitter: Jitter,
     beats: Beats,
     /// Beats since the last content.
@@ -37,11 +37,10 @@ pub(crate) enum Due {
 
 impl Pulse {
     /// The stream waits for the first time. `spoken`: the inner body has already given bytes.
-    pub(crate) fn new(settings: &Heartbeat, mut jitter: Jitter, spoken: bool, now: Instant) -> Self {
+    pub(crate) fn new(settings: &Heartbeat, jitter: Jitter, spoken: bool, now: Instant) -> Self {
         Self {
             silent_since: now,
             last_beat: now,
-            early: jitter.up_to(settings.jitter),
             jitter,
             beats: Beats::default(),
             in_a_row: 0,
@@ -76,8 +75,9 @@ impl Pulse {
             Rhythm::Silence => self.silent_since,
             Rhythm::Periodic => self.last_beat,
         };
-        // `early` is at most half of the interval, and an instant beyond the clock's range never comes.
-        let Some(at) = from.checked_add(settings.interval - self.early) else {
+        // At most half of the interval. And an instant beyond the clock's range never comes.
+        let early = self.jitter.clone().up_to(settings.jitter);
+        let Some(at) = from.checked_add(settings.interval - early) else {
             return (Due::At(None), None);
         };
         if now < at {
@@ -94,7 +94,7 @@ impl Pulse {
     /// The beat has been written.
     pub(crate) fn beaten(&mut self, settings: &Heartbeat, now: Instant) {
         self.last_beat = now;
-        self.early = self.jitter.up_to(settings.jitter);
+        self.jitter.up_to(settings.jitter);
         self.at_once = false;
         self.in_a_row = self.in_a_row.saturating_add(1);
         self.beats.sent = self.beats.sent.saturating_add(1);
