@@ -59,15 +59,14 @@
 
 mod body;
 pub mod deadline;
-#[cfg_attr(not(test), expect(dead_code, reason = "no layer ends anything yet"))]
 mod dialect;
 mod error;
 pub mod heartbeat;
 mod jitter;
-#[cfg_attr(not(test), expect(dead_code, reason = "no layer refuses anything yet"))]
 pub mod reject;
 #[cfg(any(test, feature = "test-util"))]
 pub mod testing;
+pub mod timeout;
 
 pub use body::StreamEnd;
 pub use deadline::{
@@ -81,6 +80,9 @@ pub use heartbeat::{
     Rhythm,
 };
 pub use reject::{Caller, Ending, Protocol, Refusal};
+pub use timeout::{
+    HeadersFrom, Phase, Progress, RequestBodyTimeoutLayer, TimeoutBody, TimeoutError, TimeoutLayer, Timeouts,
+};
 
 /// The README's code, compiled.
 #[cfg(doctest)]

@@ -1,5 +1,7 @@
 //! Decides: has the body ended, and how?
 
+use crate::timeout::Phase;
+
 /// How a stream ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
@@ -9,6 +11,8 @@ pub enum StreamEnd {
     Finished,
     /// The inner body failed.
     Failed,
+    /// A limit was reached, in this phase.
+    TimedOut(Phase),
     /// The body was dropped before its end: the client left, or the server gave up.
     Dropped,
 }

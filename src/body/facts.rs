@@ -4,9 +4,17 @@ use bytes::{Bytes, BytesMut};
 use http_body::Frame;
 
 use crate::dialect::sse::Boundary;
-use crate::dialect::{Place, Progress, Tracker};
+use crate::dialect::{Progress, Tracker};
 
 const BOM: &[u8] = b"\xEF\xBB\xBF";
+
+/// What the parts of a stream want to know of its bytes, beside where the wire stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Watch {
+    Nothing,
+    Content,
+    AnyByte,
+}
 
 #[derive(Debug)]
 pub(crate) struct Facts {
@@ -20,8 +28,10 @@ pub(crate) struct Facts {
     written: bool,
     /// The inner body has given bytes.
     pub(crate) spoken: bool,
-    /// Trailers have passed: nothing can follow.
-    pub(crate) trailers: bool,
+    /// Nothing can follow: trailers have passed, or the inner body says that it is at its end.
+    over: bool,
+    /// Frames since the clock was last read, where large ones count for several.
+    run: u32,
     /// A beat went out before the inner body's first byte, so a BOM is not at the start any more and has to go.
     bom: Bom,
 }
@@ -34,15 +44,16 @@ enum Bom {
 }
 
 impl Facts {
-    pub(crate) fn new(tracker: Tracker, watched: bool) -> Self {
+    pub(crate) fn new(tracker: Tracker, watch: Watch) -> Self {
         Self {
             tracker,
-            progress: tracker.progress(),
-            watched,
+            progress: if watch == Watch::AnyByte { Progress::AnyByte } else { tracker.progress() },
+            watched: watch != Watch::Nothing,
             content: false,
             written: false,
             spoken: false,
-            trailers: false,
+            over: false,
+            run: 0,
             bom: Bom::Passes,
         }
     }
@@ -51,8 +62,9 @@ impl Facts {
         self.tracker
     }
 
-    pub(crate) fn place(&self) -> Place {
-        if self.keeps_bytes() { Place::Inside } else { self.tracker.place() }
+    /// What may still be written is a question to this one.
+    pub(crate) fn standing(&self) -> Tracker {
+        if self.over || self.keeps_bytes() { Tracker::Opaque } else { self.tracker }
     }
 
     /// The most that a body may fall short of the inner body's own lower bound.
@@ -66,7 +78,7 @@ impl Facts {
     #[inline]
     pub(crate) fn passed(&mut self, frame: &Frame<Bytes>) {
         let Some(data) = frame.data_ref() else {
-            self.trailers = true;
+            self.over = true;
             return;
         };
         // An empty frame puts nothing on the wire, so it breaks no silence.
@@ -81,6 +93,30 @@ impl Facts {
         self.tracker.advance(data);
     }
 
+    /// So many frames or bytes in a row without a look at the clock that it is time for one: 64, or 256 KiB.
+    #[inline]
+    pub(crate) fn runs_long(&mut self, frame: &Frame<Bytes>) -> bool {
+        let bytes = frame.data_ref().map_or(0, Bytes::len);
+        self.run = self.run.saturating_add(1 + (bytes / (256 * 1024 / 64)) as u32);
+        let long = self.run >= 64;
+        if long {
+            self.run = 0;
+        }
+        long
+    }
+
+    pub(crate) fn is_over(&mut self) {
+        self.over = true;
+    }
+
+    pub(crate) fn over(&self) -> bool {
+        self.over
+    }
+
+    pub(crate) fn has_content(&self) -> bool {
+        self.content
+    }
+
     /// A beat goes out.
     pub(crate) fn beaten(&mut self) {
         self.written = true;
@@ -91,6 +127,7 @@ impl Facts {
 
     /// Whether bytes went out since the last wait, and whether there was content among them.
     pub(crate) fn take_written(&mut self) -> Option<bool> {
+        self.run = 0;
         let written = std::mem::take(&mut self.written);
         let content = std::mem::take(&mut self.content);
         written.then_some(content)

@@ -15,6 +15,7 @@ mod shell;
 mod timer;
 
 pub use end::StreamEnd;
-pub(crate) use facts::Facts;
-pub(crate) use parts::Parts;
+pub(crate) use facts::{Facts, Watch};
+pub(crate) use parts::{Cut, Parts};
 pub(crate) use shell::Shell;
+pub(crate) use timer::{Timer, now};

@@ -6,77 +6,139 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
+use http_body::SizeHint;
 
 use super::end::StreamEnd;
 use super::facts::Facts;
-use crate::heartbeat::{Due, Plan, Pulse};
+use crate::heartbeat::{self, Plan, Pulse};
+use crate::reject::Said;
+use crate::timeout::{self, Bounds, Schedule, TimeoutError};
 
 /// What each part was told when it was set up. Off is `None`.
 #[derive(Debug, Default)]
 pub(crate) struct Parts {
     pub(crate) heartbeat: Option<Arc<Plan>>,
+    // Boxed: most bodies have no limits, and those that have them wait.
+    pub(crate) timeouts: Option<Box<Bounds>>,
 }
 
 /// What each part remembers of a stream that waits.
 #[derive(Debug)]
 pub(crate) struct Memory {
-    pulse: Pulse,
+    /// Since when nobody has written anything.
+    silent_since: Instant,
+    pulse: Option<Pulse>,
+    schedule: Option<Schedule>,
 }
 
-/// A part's answer to "what now?", asked while the inner body is pending.
+/// A part's answer to "what now?", asked while the inner body is pending. The later variant wins.
 #[derive(Debug)]
 pub(crate) enum Wish {
     /// Nothing before this instant, or nothing at all before something is written.
     Nothing(Option<Instant>),
     /// These bytes, which are whole in themselves.
     Beat(Bytes),
+    /// The end.
+    End(Cut),
+}
+
+/// Why a stream is over before its end, and what is said about it.
+#[derive(Debug)]
+pub(crate) struct Cut {
+    pub(crate) error: TimeoutError,
+    pub(crate) said: Said,
 }
 
 impl Parts {
     /// Whether any part needs to follow the bytes and the time.
     pub(crate) fn is_empty(&self) -> bool {
-        self.heartbeat.is_none()
+        self.heartbeat.is_none() && self.timeouts.is_none()
     }
 
-    pub(crate) fn may_add_bytes(&self) -> bool {
-        self.heartbeat.is_some()
+    /// Whether an absolute limit stands, which a body that is always ready must not outrun.
+    pub(crate) fn is_absolute(&self) -> bool {
+        self.timeouts.as_ref().is_some_and(|bounds| bounds.total.is_some())
     }
 
-    /// The stream waits for the first time.
-    pub(crate) fn first_wait(&self, facts: &Facts, now: Instant) -> Option<Memory> {
-        let plan = self.heartbeat.as_ref()?;
-        Some(Memory { pulse: Pulse::new(&plan.settings, plan.seeds.next(), facts.spoken, now) })
+    /// What the inner body's hint is worth when bytes may be added, or the end may come early.
+    pub(crate) fn widened(&self, hint: SizeHint, facts: &Facts) -> SizeHint {
+        let mut open = SizeHint::new();
+        if self.timeouts.as_ref().is_some_and(|bounds| bounds.may_end_well()) {
+            return open;
+        }
+        if self.heartbeat.is_none() {
+            return hint;
+        }
+        open.set_lower(hint.lower().saturating_sub(facts.may_drop()));
+        open
+    }
+
+    /// Asked now and then while the inner body is always ready.
+    pub(crate) fn outrun(&self, facts: &Facts, now: Instant) -> Option<Cut> {
+        let bounds = self.timeouts.as_ref()?;
+        let error = bounds.total?.over(now)?;
+        Some(bounds.cut(error, facts.standing()))
     }
 
     /// Tells the end, once: what has been told is gone.
     pub(crate) fn ended(&mut self, memory: Option<&Memory>, end: StreamEnd) {
         if let Some(plan) = self.heartbeat.take() {
-            plan.ended(end, memory.map(|memory| memory.pulse.beats()).unwrap_or_default());
+            let pulse = memory.and_then(|memory| memory.pulse.as_ref());
+            plan.ended(end, pulse.map(Pulse::beats).unwrap_or_default());
         }
+        self.timeouts = None;
     }
 }
 
 impl Memory {
-    /// The stream waits again after bytes of anybody.
-    pub(crate) fn waits_again(&mut self, content: bool, now: Instant) {
-        self.pulse.waits_again(content, now);
+    /// The stream waits for the first time.
+    pub(crate) fn new(parts: &Parts, facts: &Facts, now: Instant) -> Self {
+        let pulse = |plan: &Arc<Plan>| Pulse::new(&plan.settings, plan.seeds.next(), facts.spoken, now);
+        Self {
+            silent_since: now,
+            pulse: parts.heartbeat.as_ref().map(pulse),
+            schedule: parts.timeouts.as_ref().map(|_| Schedule::new(facts.has_content(), now)),
+        }
     }
 
-    pub(crate) fn wish(&mut self, parts: &Parts, facts: &Facts, now: Instant) -> Wish {
-        let Some(plan) = &parts.heartbeat else {
-            return Wish::Nothing(None);
-        };
-        let (due, event) = self.pulse.due(&plan.settings, facts.place(), now);
-        if let Some(event) = event {
-            plan.tell(&event);
+    /// The stream waits again after bytes of anybody.
+    pub(crate) fn waits_again(&mut self, content: bool, now: Instant) {
+        self.silent_since = now;
+        if let Some(pulse) = &mut self.pulse {
+            pulse.waits_again(content);
         }
-        match due {
-            Due::At(at) => Wish::Nothing(at),
-            Due::Beat => {
-                let beat = plan.bytes(facts.tracker(), self.pulse.beats().sent == 0);
-                self.pulse.beaten(&plan.settings, now);
-                Wish::Beat(beat)
+        if let Some(schedule) = &mut self.schedule {
+            schedule.waits_again(content, now);
+        }
+    }
+
+    pub(crate) fn silent_since(&self) -> Instant {
+        self.silent_since
+    }
+
+    /// An end goes before a beat, and a beat before nothing.
+    pub(crate) fn wish(&mut self, parts: &Parts, facts: &Facts, now: Instant) -> Wish {
+        let mut wake = None;
+        if let (Some(bounds), Some(schedule)) = (&parts.timeouts, &mut self.schedule) {
+            match schedule.due(&bounds.limits, bounds.total, now) {
+                timeout::Due::Over(error) => return Wish::End(bounds.cut(error, facts.standing())),
+                timeout::Due::At(at) => wake = at,
             }
         }
+        if let (Some(plan), Some(pulse), false) = (&parts.heartbeat, &mut self.pulse, facts.over()) {
+            let (due, event) = pulse.due(&plan.settings, facts.standing().place(), self.silent_since, now);
+            if let Some(event) = event {
+                plan.tell(&event);
+            }
+            match due {
+                heartbeat::Due::At(at) => wake = wake.into_iter().chain(at).min(),
+                heartbeat::Due::Beat => {
+                    let beat = plan.bytes(facts.tracker(), pulse.beats().sent == 0);
+                    pulse.beaten(&plan.settings, now);
+                    return Wish::Beat(beat);
+                }
+            }
+        }
+        Wish::Nothing(wake)
     }
 }

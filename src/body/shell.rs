@@ -3,15 +3,19 @@
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 use super::end::StreamEnd;
-use super::facts::Facts;
-use super::parts::{Memory, Parts, Wish};
+use super::facts::{Facts, Watch};
+use super::parts::{Cut, Memory, Parts, Wish};
 use super::timer::{self, Timer};
+use crate::dialect::Tracker;
+use crate::reject::Said;
+use crate::timeout::TimeoutError;
 
 pin_project! {
     /// A body with parts.
@@ -21,18 +25,17 @@ pin_project! {
         inner: Option<B>,
         parts: Parts,
         facts: Facts,
-        // What the inner body gave in a turn that had something else to say first.
-        next: Option<Box<Item<B::Error>>>,
+        // What cannot be said in this turn.
+        next: Option<Box<Next<B::Error>>>,
         // Made when the stream first waits: a body that is always ready never pays for it.
         waiting: Option<Pin<Box<Waiting>>>,
     }
 
     impl<B: Body> PinnedDrop for Shell<B> {
         fn drop(this: Pin<&mut Self>) {
-            let done = matches!(this.next.as_deref(), Some(None)) || this.is_end_stream();
+            let end = StreamEnd::of_drop(this.is_end_stream());
             let this = this.project();
-            let memory = this.waiting.as_ref().map(|waiting| &waiting.memory);
-            this.parts.ended(memory, StreamEnd::of_drop(done));
+            this.parts.ended(this.waiting.as_ref().map(|waiting| &waiting.memory), end);
         }
     }
 }
@@ -47,6 +50,31 @@ pin_project! {
     }
 }
 
+type Item<E> = Option<Result<Frame<Bytes>, E>>;
+
+/// Something to say in a later turn, perhaps not before some time has passed.
+struct Next<E> {
+    what: What<E>,
+    hold: Option<(Instant, Pin<Box<Timer>>)>,
+}
+
+#[derive(Debug)]
+enum What<E> {
+    Item(Item<E>),
+    /// An error of our own, for which the inner body's type has no room.
+    Fault(TimeoutError),
+}
+
+/// hyper throws away what it has not flushed when a body fails: a frame of the same turn and, before the first frame,
+/// even the head. A turn that only yields does not flush either, so this is real time.
+const FLUSH: Duration = Duration::from_millis(5);
+
+impl<E: fmt::Debug> fmt::Debug for Next<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Next").field("what", &self.what).finish_non_exhaustive()
+    }
+}
+
 impl<B: Body + fmt::Debug> fmt::Debug for Shell<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shell")
@@ -57,8 +85,6 @@ impl<B: Body + fmt::Debug> fmt::Debug for Shell<B> {
             .finish_non_exhaustive()
     }
 }
-
-type Item<E> = Option<Result<Frame<Bytes>, E>>;
 
 impl<B: Body> Shell<B> {
     pub(crate) fn is_end_stream(&self) -> bool {
@@ -72,97 +98,150 @@ impl<B: Body<Data = Bytes>> Shell<B> {
         Self { inner: Some(inner), parts, facts, next: None, waiting: None }
     }
 
+    /// A body of our own instead of the inner one.
+    pub(crate) fn of_bytes(bytes: Bytes) -> Self {
+        let next = Next { what: What::Item(Some(Ok(Frame::data(bytes)))), hold: None };
+        Self {
+            inner: None,
+            parts: Parts::default(),
+            facts: Facts::new(Tracker::Opaque, Watch::Nothing),
+            next: Some(Box::new(next)),
+            waiting: None,
+        }
+    }
+
+    pub(crate) fn size_hint(&self) -> SizeHint {
+        match (&self.inner, self.next.as_deref()) {
+            (Some(inner), _) => self.parts.widened(inner.size_hint(), &self.facts),
+            (None, Some(Next { what: What::Item(Some(Ok(frame))), .. })) => {
+                SizeHint::with_exact(frame.data_ref().map_or(0, |data| data.len() as u64))
+            }
+            (None, _) => SizeHint::with_exact(0),
+        }
+    }
+
+    /// An end may be one of our own making: [`take_fault`](Self::take_fault) tells.
     // Inlined all the way: a frame is 96 bytes, and each call between the inner body and the reader moves it once more.
     #[inline(always)]
     pub(crate) fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Item<B::Error>> {
+        // Always the inner body first: data that is ready beats every timer.
+        let mut polled = self.as_mut().poll_inner(cx);
         let this = self.as_mut().project();
-        let mut polled = match this.inner.as_pin_mut() {
-            // Always the inner body first: data that is ready beats every timer.
-            Some(inner) if this.next.is_none() => inner.poll_frame(cx),
-            _ => Poll::Ready(None),
-        };
         match &polled {
-            Poll::Ready(Some(Ok(frame))) if !this.facts.drops_bom() => this.facts.passed(frame),
+            Poll::Ready(Some(Ok(frame))) if !this.facts.drops_bom() => {
+                this.facts.passed(frame);
+                if this.parts.is_absolute() && this.facts.runs_long(frame) {
+                    self.look_at_the_clock();
+                }
+            }
             Poll::Pending if self.as_mut().waits_as_arranged(cx) => {}
             _ => self.poll_unusual(&mut polled, cx),
         }
         polled
     }
 
+    /// Why the body has just ended, if it was a limit of ours and nothing could be said about it.
+    pub(crate) fn take_fault(self: Pin<&mut Self>) -> Option<TimeoutError> {
+        let next = self.project().next;
+        let fault = match next.as_deref() {
+            Some(Next { what: What::Fault(error), .. }) => *error,
+            _ => return None,
+        };
+        *next = None;
+        Some(fault)
+    }
+
     /// Anything but a frame that passes as it is and a wait that goes on. In place, for the same reason.
     #[inline(never)]
     fn poll_unusual(mut self: Pin<&mut Self>, polled: &mut Poll<Item<B::Error>>, cx: &mut Context<'_>) {
-        if let Some(next) = self.as_mut().project().next.take() {
-            *polled = Poll::Ready(self.pass(*next));
-            return;
-        }
-        while let Poll::Ready(item) = polled {
-            if let Some(left) = self.as_mut().without_bom(item.take()) {
-                *item = self.pass(left);
+        loop {
+            let this = self.as_mut().project();
+            if this.next.is_some() {
+                *polled = self.poll_next(cx);
                 return;
             }
-            if let Some(inner) = self.as_mut().project().inner.as_pin_mut() {
-                *polled = inner.poll_frame(cx);
+            if this.inner.is_none() {
+                *polled = Poll::Ready(None);
+                return;
             }
-        }
-        // Asked again, because a BOM that was dropped just now stood between a beat and this wait.
-        if !self.as_mut().waits_as_arranged(cx) {
-            *polled = self.poll_wait(cx).map(|beat| Some(Ok(Frame::data(beat))));
+            let frame = match polled {
+                Poll::Ready(item) => self.as_mut().turn(item.take()),
+                Poll::Pending => match self.as_mut().poll_wait(cx) {
+                    Poll::Ready(frame) => frame,
+                    Poll::Pending => return,
+                },
+            };
+            if let Some(frame) = frame {
+                *polled = Poll::Ready(Some(Ok(frame)));
+                return;
+            }
+            *polled = self.as_mut().poll_inner(cx);
         }
     }
 
-    pub(crate) fn size_hint(&self) -> SizeHint {
-        let Some(inner) = &self.inner else {
-            return SizeHint::with_exact(0);
-        };
-        let hint = inner.size_hint();
-        if !self.parts.may_add_bytes() {
-            return hint;
-        }
-        let mut open = SizeHint::new();
-        open.set_lower(hint.lower().saturating_sub(self.facts.may_drop()));
-        open
-    }
-
-    /// Notes what leaves.
-    fn pass(self: Pin<&mut Self>, item: Item<B::Error>) -> Item<B::Error> {
-        match &item {
-            Some(Ok(frame)) => self.project().facts.passed(frame),
-            Some(Err(_)) => self.end(StreamEnd::Failed),
-            None => self.end(StreamEnd::Finished),
-        }
-        item
-    }
-
-    /// Tells the end and gives everything back.
-    #[cold]
-    fn end(self: Pin<&mut Self>, end: StreamEnd) {
-        let mut this = self.project();
-        let memory = this.waiting.as_ref().map(|waiting| &waiting.memory);
-        this.parts.ended(memory, end);
-        *this.waiting = None;
-        this.inner.set(None);
-    }
-
-    /// Behind a beat that was the first of all bytes: the same item without a BOM. `None` when nothing of it is left.
-    #[cold]
-    fn without_bom(self: Pin<&mut Self>, item: Item<B::Error>) -> Option<Item<B::Error>> {
+    /// Nothing when the inner body is not to be asked.
+    #[inline(always)]
+    fn poll_inner(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Item<B::Error>> {
         let this = self.project();
+        match this.inner.as_pin_mut() {
+            Some(inner) if this.next.is_none() => inner.poll_frame(cx),
+            _ => Poll::Ready(None),
+        }
+    }
+
+    /// What was put off.
+    #[cold]
+    fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Item<B::Error>> {
+        let this = self.project();
+        if let Some(Next { hold: Some((until, timer)), .. }) = this.next.as_deref_mut() {
+            ready!(timer.as_mut().poll_at(*until, cx));
+        }
+        if matches!(this.next.as_deref(), Some(Next { what: What::Fault(_), .. })) {
+            return Poll::Ready(None);
+        }
+        match this.next.take().map(|next| next.what) {
+            Some(What::Item(item)) => {
+                if let Some(Ok(frame)) = &item {
+                    this.facts.passed(frame);
+                }
+                Poll::Ready(item)
+            }
+            Some(What::Fault(_)) | None => Poll::Ready(None),
+        }
+    }
+
+    /// The end of the inner body, or a frame behind a beat that was the first of all bytes, from which a BOM has to go.
+    /// `None` when there is nothing to say in this turn.
+    #[cold]
+    fn turn(mut self: Pin<&mut Self>, item: Option<Result<Frame<Bytes>, B::Error>>) -> Option<Frame<Bytes>> {
+        let this = self.as_mut().project();
         let item = match item.map(|result| result.map(Frame::into_data)) {
             Some(Ok(Ok(data))) => {
-                let left = this.facts.drop_bom(data);
-                return (!left.is_empty()).then(|| Some(Ok(Frame::data(left))));
+                let frame = Frame::data(this.facts.drop_bom(data));
+                this.facts.passed(&frame);
+                return frame.data_ref().is_some_and(|data| !data.is_empty()).then_some(frame);
             }
             Some(Ok(Err(trailers))) => Some(Ok(trailers)),
             Some(Err(error)) => Some(Err(error)),
             None => None,
         };
-        let kept = this.facts.give_back_bom();
-        if kept.is_empty() {
-            return Some(item);
+        // What began like a BOM was none.
+        let kept = Frame::data(this.facts.give_back_bom());
+        let kept = kept.data_ref().is_some_and(|data| !data.is_empty()).then_some(kept);
+        if let Some(frame) = &kept {
+            this.facts.passed(frame);
         }
-        *this.next = Some(Box::new(item));
-        Some(Some(Ok(Frame::data(kept))))
+        match &item {
+            Some(Err(_)) => self.fail(What::Item(item), StreamEnd::Failed),
+            None => self.end(StreamEnd::Finished),
+            Some(Ok(_)) if kept.is_none() => {
+                let frame = item.and_then(Result::ok)?;
+                this.facts.passed(&frame);
+                return Some(frame);
+            }
+            Some(Ok(_)) => *this.next = Some(Box::new(Next { what: What::Item(item), hold: None })),
+        }
+        kept
     }
 
     /// The inner body has nothing now: tells the parts, and whether the timer is armed already.
@@ -178,21 +257,21 @@ impl<B: Body<Data = Bytes>> Shell<B> {
         waiting.timer.is_armed_for(cx)
     }
 
-    /// Asks the parts what to do about a silence. Ready with bytes to write into it.
-    fn poll_wait(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Bytes> {
-        let this = self.project();
-        let over =
-            this.facts.trailers || this.inner.as_ref().get_ref().as_ref().is_none_or(Body::is_end_stream);
-        if over {
+    /// Asks the parts what to do about a silence. Ready with something to write into it, or with the end in `next`.
+    fn poll_wait(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Frame<Bytes>>> {
+        // Again, because a BOM that was dropped just now stood between a beat and this wait.
+        if self.as_mut().waits_as_arranged(cx) {
             return Poll::Pending;
+        }
+        let this = self.as_mut().project();
+        if this.inner.as_ref().get_ref().as_ref().is_none_or(Body::is_end_stream) {
+            this.facts.is_over();
         }
         let mut now = timer::now();
         let waiting = match this.waiting {
             Some(waiting) => waiting,
             None => {
-                let Some(memory) = this.parts.first_wait(this.facts, now) else {
-                    return Poll::Pending;
-                };
+                let memory = Memory::new(this.parts, this.facts, now);
                 this.facts.take_written();
                 this.waiting.insert(Box::pin(Waiting { timer: Timer::new(now), memory }))
             }
@@ -207,11 +286,67 @@ impl<B: Body<Data = Bytes>> Shell<B> {
                 Wish::Nothing(Some(at)) => ready!(waiting.timer.as_mut().poll_at(at, cx)),
                 Wish::Beat(beat) => {
                     this.facts.beaten();
-                    return Poll::Ready(beat);
+                    return Poll::Ready(Some(Frame::data(beat)));
                 }
+                Wish::End(cut) => return Poll::Ready(self.cut(cut)),
             }
             now = timer::now();
         }
+    }
+
+    /// The inner body is always ready, so no timer is ever looked at.
+    #[cold]
+    fn look_at_the_clock(mut self: Pin<&mut Self>) {
+        let this = self.as_mut().project();
+        let Some(cut) = this.parts.outrun(this.facts, timer::now()) else {
+            return;
+        };
+        if let Some(frame) = self.as_mut().cut(cut) {
+            *self.project().next = Some(Box::new(Next { what: What::Item(Some(Ok(frame))), hold: None }));
+        }
+    }
+
+    /// Ends the stream before its time. `None` when that cannot be said in this turn.
+    #[cold]
+    fn cut(self: Pin<&mut Self>, Cut { error, said }: Cut) -> Option<Frame<Bytes>> {
+        let end = StreamEnd::TimedOut(error.phase());
+        match said {
+            Said::Bytes(bytes) => {
+                self.end(end);
+                Some(Frame::data(bytes))
+            }
+            Said::Trailers(trailers) => {
+                self.end(end);
+                Some(Frame::trailers(trailers))
+            }
+            Said::Abort => {
+                self.fail(What::Fault(error), end);
+                None
+            }
+        }
+    }
+
+    /// An error, but not before what went out in front of it has been flushed.
+    fn fail(mut self: Pin<&mut Self>, what: What<B::Error>, end: StreamEnd) {
+        let now = timer::now();
+        let this = self.as_mut().project();
+        let written = match this.waiting {
+            Some(waiting) if this.facts.take_written().is_none() => waiting.memory.silent_since(),
+            _ => now,
+        };
+        let until = written + FLUSH;
+        let hold = (now < until).then(|| (until, Box::pin(Timer::new(until))));
+        self.as_mut().end(end);
+        *self.project().next = Some(Box::new(Next { what, hold }));
+    }
+
+    /// Tells the end and gives everything back.
+    #[cold]
+    fn end(self: Pin<&mut Self>, end: StreamEnd) {
+        let mut this = self.project();
+        this.parts.ended(this.waiting.as_ref().map(|waiting| &waiting.memory), end);
+        *this.waiting = None;
+        this.inner.set(None);
     }
 }
 
@@ -234,7 +369,7 @@ mod tests {
         let always = size_of::<HeartbeatBody<Inner>>() - size_of::<Inner>();
         let waiting = size_of::<Waiting>();
         assert!(always <= 64, "{always} bytes inline");
-        assert!(waiting <= 192, "{waiting} bytes boxed at the first wait");
+        assert!(waiting <= 216, "{waiting} bytes boxed at the first wait");
     }
 
     #[tokio::test(start_paused = true)]

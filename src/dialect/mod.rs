@@ -122,10 +122,19 @@ impl Tracker {
     #[inline]
     pub(crate) fn advance(&mut self, chunk: &[u8]) {
         match self {
-            Self::Opaque => {}
             Self::EventStream(boundary) => *boundary = boundary.advance(chunk),
+            Self::Opaque => {}
+            Self::NdJson(_) | Self::Grpc(_) => self.advance_others(chunk),
+        }
+    }
+
+    // Out of line, so that event streams, of which there are most, do not carry them along.
+    #[inline(never)]
+    fn advance_others(&mut self, chunk: &[u8]) {
+        match self {
             Self::NdJson(boundary) => *boundary = boundary.advance(chunk),
             Self::Grpc(boundary) => *boundary = boundary.advance(chunk),
+            Self::Opaque | Self::EventStream(_) => {}
         }
     }
 

@@ -11,7 +11,7 @@ use pin_project_lite::pin_project;
 
 use super::plan::Plan;
 use super::settings::Heartbeat;
-use crate::body::{Facts, Parts, Shell};
+use crate::body::{Facts, Parts, Shell, Watch};
 use crate::dialect::{Dialect, Tracker};
 
 pin_project! {
@@ -55,13 +55,13 @@ impl<B: Body<Data = Bytes>> HeartbeatBody<B> {
         if inner.size_hint().exact().is_some() {
             return Self::untouched(inner);
         }
-        let facts = Facts::new(Tracker::new(dialect), plan.watches_content());
+        let facts = Facts::new(Tracker::new(dialect), plan.watch());
         let heartbeat = Some(plan);
-        Self { shell: Shell::new(inner, facts, Parts { heartbeat }) }
+        Self { shell: Shell::new(inner, facts, Parts { heartbeat, ..Parts::default() }) }
     }
 
     pub(super) fn untouched(inner: B) -> Self {
-        let facts = Facts::new(Tracker::Opaque, false);
+        let facts = Facts::new(Tracker::Opaque, Watch::Nothing);
         Self { shell: Shell::new(inner, facts, Parts::default()) }
     }
 }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::event::{Beats, HeartbeatEvent};
 use super::settings::{Heartbeat, HeartbeatOverride};
 use crate::StreamEnd;
+use crate::body::Watch;
 use crate::dialect::{Dialect, Tracker};
 use crate::jitter::Seeds;
 
@@ -42,8 +43,8 @@ impl Plan {
         self.settings.beat.padded(pad_to, dialect)
     }
 
-    pub(crate) fn watches_content(&self) -> bool {
-        self.settings.most_in_a_row < u32::MAX
+    pub(crate) fn watch(&self) -> Watch {
+        if self.settings.most_in_a_row < u32::MAX { Watch::Content } else { Watch::Nothing }
     }
 
     pub(crate) fn tell(&self, event: &HeartbeatEvent) {

@@ -10,8 +10,6 @@ use crate::jitter::Jitter;
 /// One stream's heartbeat, from its first wait on.
 #[derive(Debug)]
 pub(crate) struct Pulse {
-    /// Since when nobody has written anything.
-    silent_since: Instant,
     /// When the last beat was written; before the first one, when the stream first waited.
     last_beat: Instant,
     /// Tells how much earlier than an interval the next beat comes. Drawn from again and again rather than kept: two
@@ -39,7 +37,6 @@ impl Pulse {
     /// The stream waits for the first time. `spoken`: the inner body has already given bytes.
     pub(crate) fn new(settings: &Heartbeat, jitter: Jitter, spoken: bool, now: Instant) -> Self {
         Self {
-            silent_since: now,
             last_beat: now,
             jitter,
             beats: Beats::default(),
@@ -50,8 +47,7 @@ impl Pulse {
     }
 
     /// The stream waits again after bytes of anybody. `content`: the producer's own, and more than a sign of life.
-    pub(crate) fn waits_again(&mut self, content: bool, now: Instant) {
-        self.silent_since = now;
+    pub(crate) fn waits_again(&mut self, content: bool) {
         self.told = false;
         if content {
             self.in_a_row = 0;
@@ -63,6 +59,7 @@ impl Pulse {
         &mut self,
         settings: &Heartbeat,
         place: Place,
+        silent_since: Instant,
         now: Instant,
     ) -> (Due, Option<HeartbeatEvent>) {
         if settings.beat.is_none() || self.in_a_row >= settings.most_in_a_row {
@@ -72,7 +69,7 @@ impl Pulse {
             return (Due::Beat, None);
         }
         let from = match settings.rhythm {
-            Rhythm::Silence => self.silent_since,
+            Rhythm::Silence => silent_since,
             Rhythm::Periodic => self.last_beat,
         };
         // At most half of the interval. And an instant beyond the clock's range never comes.
@@ -84,9 +81,9 @@ impl Pulse {
             return (Due::At(Some(at)), None);
         }
         if !settings.beat.fits(place, settings.mid_event) {
-            return (Due::At(None), self.hold(now));
+            return (Due::At(None), self.hold(now - silent_since));
         }
-        let by = now - at.max(self.silent_since);
+        let by = now - at.max(silent_since);
         let late = by > Duration::from_millis(100).max(settings.interval / 10);
         (Due::Beat, late.then(|| self.late(by)))
     }
@@ -104,11 +101,11 @@ impl Pulse {
         self.beats
     }
 
-    fn hold(&mut self, now: Instant) -> Option<HeartbeatEvent> {
+    fn hold(&mut self, silent: Duration) -> Option<HeartbeatEvent> {
         let first = !std::mem::replace(&mut self.told, true);
         first.then(|| {
             self.beats.held = self.beats.held.saturating_add(1);
-            HeartbeatEvent::Held { silent: now - self.silent_since }
+            HeartbeatEvent::Held { silent }
         })
     }
 

@@ -50,7 +50,6 @@ mod render;
 pub use caller::Caller;
 pub use code::Code;
 pub use ending::{Ending, RequestId};
-#[expect(unused_imports, reason = "no layer ends anything yet")]
 pub(crate) use goodbye::{Goodbye, Said};
 pub use protocol::Protocol;
 pub use refusal::Refusal;

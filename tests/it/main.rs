@@ -7,4 +7,5 @@ mod laws;
 mod rules;
 mod settings;
 mod support;
+mod timeout;
 mod transparency;

@@ -1,0 +1,88 @@
+//! TimeoutBody: the shell with limits as its only part, or the answer that a refused exchange gets.
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+
+use super::bounds::Bounds;
+use super::layer::Progress;
+use crate::BoxError;
+use crate::body::{Facts, Parts, Shell, Watch};
+use crate::dialect::Tracker;
+
+pin_project! {
+    /// A body with limits.
+    ///
+    /// It gives the inner body's frames, trailers and errors as they come. When a limit is reached the inner body is
+    /// dropped, and this one ends as the [module](super#endings) says, in the caller's protocol where there is one.
+    /// An error, the inner body's own included, that would follow a frame at once comes 5 ms later, because hyper throws
+    /// away what it has not flushed when a body fails.
+    ///
+    /// Its errors are the inner body's, boxed, or a [`TimeoutError`](super::TimeoutError). It must be polled inside a tokio
+    /// runtime with its timer enabled.
+    pub struct TimeoutBody<B: Body> {
+        #[pin]
+        shell: Shell<B>,
+    }
+}
+
+impl<B: Body<Data = Bytes>> TimeoutBody<B> {
+    pub(super) fn bounded(inner: B, tracker: Tracker, progress: Progress, bounds: Bounds) -> Self {
+        let watched = bounds.limits.first_byte.or(bounds.limits.inter_chunk).is_some();
+        let watch = match progress {
+            _ if !watched => Watch::Nothing,
+            Progress::Content => Watch::Content,
+            Progress::AnyByte => Watch::AnyByte,
+        };
+        let facts = Facts::new(tracker, watch);
+        let parts = Parts { timeouts: Some(Box::new(bounds)), ..Parts::default() };
+        Self { shell: Shell::new(inner, facts, parts) }
+    }
+
+    pub(super) fn unbounded(inner: B) -> Self {
+        Self { shell: Shell::new(inner, Facts::new(Tracker::Opaque, Watch::Nothing), Parts::default()) }
+    }
+
+    pub(super) fn of_bytes(bytes: Bytes) -> Self {
+        Self { shell: Shell::of_bytes(bytes) }
+    }
+}
+
+impl<B: Body + fmt::Debug> fmt::Debug for TimeoutBody<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("TimeoutBody").field(&self.shell).finish()
+    }
+}
+
+impl<B> Body for TimeoutBody<B>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    type Data = Bytes;
+    type Error = BoxError;
+
+    #[inline]
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let mut shell = self.project().shell;
+        match shell.as_mut().poll_frame(cx) {
+            Poll::Ready(None) => Poll::Ready(shell.take_fault().map(|error| Err(error.into()))),
+            polled => polled.map_err(Into::into),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.shell.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.shell.size_hint()
+    }
+}

@@ -1,0 +1,109 @@
+//! One limit for each phase of an exchange, and an end that the caller understands.
+//!
+//! One timeout cannot serve a queue, an upload, a thinking model, a token stream and a whole request. [`TimeoutLayer`]
+//! limits the phases of the response, [`RequestBodyTimeoutLayer`] those of the upload.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+//! use std::time::Duration;
+//! use http::{Request, Response};
+//! use tower::{ServiceExt, ServiceBuilder, service_fn};
+//! use tower_lifeline::testing::{script, timeline};
+//! use tower_lifeline::{BoxError, TimeoutLayer, Timeouts};
+//!
+//! let hung = service_fn(|_: Request<()>| async {
+//!     let stream = Response::builder().header("content-type", "application/octet-stream");
+//!     Ok::<_, BoxError>(stream.body(script("0s=a 10s=b"))?)
+//! });
+//! let limits = Timeouts::new().inter_chunk(Duration::from_secs(30));
+//! let service = ServiceBuilder::new().layer(TimeoutLayer::new(limits)).service(hung);
+//!
+//! let response = service.oneshot(Request::new(())).await?;
+//! assert_eq!(
+//!     timeline(response.into_body()).await,
+//!     "0s=a 10s=b 40s=error(no further content of the response body for 30s (inter-chunk limit: 30s))"
+//! );
+//! # Ok::<_, BoxError>(()) }
+//! ```
+//!
+//! # The phases
+//!
+//! ```text
+//!  call          request body     response head    first content       content         end
+//!   │                 read             │                 │                │             │
+//!   ├── request ──────┤                │                 │                │             │
+//!   ├────────────── headers ───────────┤                 │                │             │
+//!   │                                  ├── first byte ───┤                │             │
+//!   │                                  │                 ├─ inter-chunk ──┼─ inter-chunk┤
+//!   ├──────────────────────────────── total ────────────────────────────────────────────┤
+//! ```
+//!
+//! [`Phase`] says from which event to which event each runs. No limit is set by default, and a phase without one costs
+//! nothing.
+//!
+//! **Two clocks.** The first-byte and inter-chunk limits are fed by *content* alone ([`Progress::Content`]). Comments, `id`,
+//! `retry`, empty data and events of type `ping` keep the wire warm but are no content, so a producer that has died is found
+//! behind heartbeats, whichever side of this layer they are written on.
+//!
+//! **Whose time it is.** The inter-chunk clock runs only while somebody waits for the inner body. What is ready always
+//! beats a limit that is due. When nobody asked in time (a client that did not read, a runtime that stood still), the
+//! producer gets as long again, once.
+//!
+//! # What happens when
+//!
+//! | when | then |
+//! |---|---|
+//! | the handler's answer or a frame is ready and a limit is due | the answer or the frame is passed on |
+//! | the headers or the total limit is reached before the head | 504 (RFC 9110, section 15.6.5), the handler is dropped |
+//! | a limit of the request body is reached before the head | 408 with `Connection: close`, the handler is dropped |
+//! | the same behind the head | the handler gets a [`TimeoutError`] from the body |
+//! | the first-byte, inter-chunk or total limit is reached behind the head | the body ends as the table below says |
+//! | the body is always ready | the total limit is looked at each 64 frames or 256 KiB |
+//! | the inner body fails right behind a frame | the error comes 5 ms after the frame, or hyper would throw the frame away |
+//! | two limits are reached at the same instant | the narrower phase is named |
+//! | the body is dropped | nothing is left: nothing is spawned |
+//!
+//! # Endings
+//!
+//! Before the head a refusal is a response, in the caller's protocol: see [`Refusal`](crate::Refusal). Behind it a stream ends as its
+//! protocol allows: see [`Ending`](crate::Ending). A partial event or message is never completed, and where nothing can be said the body
+//! fails with a [`TimeoutError`], which resets an HTTP/2 stream and cuts an HTTP/1 connection.
+//!
+//! # Per request
+//!
+//! [`Timeouts`] in the request's extensions change the limits of that exchange, and in the response's extensions those of
+//! its body; the response's win. [`TimeoutLayer::ceiling`] is above both. A [`Deadline`](crate::Deadline) in the request's extensions
+//! is an earlier end for the total.
+//!
+//! # With other layers
+//!
+//! Inside heartbeats and outside of handlers; its `size_hint` is the inner one as long as it cannot add bytes, so plain
+//! responses keep their `Content-Length`. The total covers what is inside of this layer: put it outside of a queue that it
+//! should cover.
+//!
+//! # What it does not do
+//!
+//! A client that stops reading stops hyper from polling the body, and no timer inside the body can help then: not even the
+//! total is noticed before the client reads on.
+
+mod body;
+mod bounds;
+mod error;
+mod layer;
+mod limits;
+mod phase;
+mod refuse;
+mod request;
+mod schedule;
+mod upload;
+
+pub use body::TimeoutBody;
+pub(crate) use bounds::Bounds;
+pub use error::TimeoutError;
+pub use layer::{HeadersFrom, Progress, TimeoutFuture, TimeoutLayer, TimeoutService};
+pub use limits::Timeouts;
+pub use phase::Phase;
+pub use request::{
+    RequestBodyTimeoutFuture, RequestBodyTimeoutLayer, RequestBodyTimeoutService, RequestTimeoutBody,
+};
+pub(crate) use schedule::{Due, Schedule};

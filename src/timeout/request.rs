@@ -1,0 +1,260 @@
+//! RequestBodyTimeoutLayer: limits for the upload. A layer of its own, because it changes the request's body type.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use super::body::TimeoutBody;
+use super::bounds::{Bounds, Total};
+use super::limits::{Timeouts, at_least_a_millisecond};
+use super::phase::Phase;
+use super::refuse::Renderer;
+use super::upload::Upload;
+use crate::body::{Facts, Parts, Shell, Watch, now};
+use crate::dialect::Tracker;
+use crate::error::valid;
+use crate::reject::{Caller, Ending, Refusal};
+use crate::{BoxError, ConfigError};
+
+/// Limits the time that a request body takes. See the [module](super) for what happens when.
+///
+/// When a limit is reached before the response head, the handler is dropped and the response is a 408 (RFC 9110, section
+/// 15.5.9) with `Connection: close`, in the caller's protocol. Behind the head there is only the error that the handler
+/// gets from the body: a [`TimeoutError`].
+///
+/// ```
+/// use std::time::Duration;
+/// use tower_lifeline::RequestBodyTimeoutLayer;
+///
+/// let layer = RequestBodyTimeoutLayer::new()
+///     .gap(Duration::from_secs(20))
+///     .total(Duration::from_secs(300));
+/// # let _ = layer;
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct RequestBodyTimeoutLayer {
+    gap: Option<Duration>,
+    total: Option<Duration>,
+    renderer: Renderer,
+}
+
+impl RequestBodyTimeoutLayer {
+    /// No limits.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Limits the time that the handler waits for the next bytes. Time in which it does not ask for any does not count.
+    ///
+    /// # Panics
+    ///
+    /// When it is shorter than a millisecond. [`try_gap`](Self::try_gap) returns that as an error.
+    #[must_use]
+    #[track_caller]
+    pub fn gap(self, limit: Duration) -> Self {
+        valid(self.try_gap(limit))
+    }
+
+    /// [`gap`](Self::gap) that returns what is wrong with the limit.
+    ///
+    /// # Errors
+    ///
+    /// When it is shorter than a millisecond.
+    pub fn try_gap(mut self, limit: Duration) -> Result<Self, ConfigError> {
+        self.gap = Some(at_least_a_millisecond("request gap", limit)?);
+        Ok(self)
+    }
+
+    /// Limits the time from the call to the end of the body.
+    ///
+    /// # Panics
+    ///
+    /// When it is shorter than a millisecond. [`try_total`](Self::try_total) returns that as an error.
+    #[must_use]
+    #[track_caller]
+    pub fn total(self, limit: Duration) -> Self {
+        valid(self.try_total(limit))
+    }
+
+    /// [`total`](Self::total) that returns what is wrong with the limit.
+    ///
+    /// # Errors
+    ///
+    /// When it is shorter than a millisecond.
+    pub fn try_total(mut self, limit: Duration) -> Result<Self, ConfigError> {
+        self.total = Some(at_least_a_millisecond("request total", limit)?);
+        Ok(self)
+    }
+
+    /// Makes the 408 some other way; see [`TimeoutLayer::render`](super::TimeoutLayer::render).
+    #[must_use]
+    pub fn render(
+        mut self,
+        render: impl Fn(Refusal, &Caller) -> Response<Bytes> + Send + Sync + 'static,
+    ) -> Self {
+        self.renderer = Renderer::of(render);
+        self
+    }
+}
+
+impl<S> Layer<S> for RequestBodyTimeoutLayer {
+    type Service = RequestBodyTimeoutService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        RequestBodyTimeoutService { inner, layer: self.clone() }
+    }
+}
+
+/// The service that [`RequestBodyTimeoutLayer`] makes.
+#[derive(Clone, Debug)]
+pub struct RequestBodyTimeoutService<S> {
+    inner: S,
+    layer: RequestBodyTimeoutLayer,
+}
+
+impl<S, B, ResBody> Service<Request<B>> for RequestBodyTimeoutService<S>
+where
+    S: Service<Request<RequestTimeoutBody<B>>, Response = Response<ResBody>>,
+    B: Body<Data = Bytes>,
+    ResBody: Body<Data = Bytes>,
+{
+    type Response = Response<TimeoutBody<ResBody>>;
+    type Error = S::Error;
+    type Future = RequestBodyTimeoutFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let caller = Caller::of_request(&request);
+        let (mut parts, body) = request.into_parts();
+        let upload = Upload::default();
+        parts.extensions.insert(upload.clone());
+        let began = now();
+        let limits = Timeouts { first_byte: self.layer.gap, inter_chunk: self.layer.gap, ..Timeouts::new() };
+        let total = self.layer.total.and_then(|limit| {
+            Some(Total { at: began.checked_add(limit)?, limit, phase: Phase::RequestTotal })
+        });
+        let body = RequestTimeoutBody::new(body, limits, total, upload.clone(), began);
+        let inner = self.inner.call(Request::from_parts(parts, body));
+        RequestBodyTimeoutFuture { inner: Some(inner), upload, caller, renderer: self.layer.renderer.clone() }
+    }
+}
+
+pin_project! {
+    /// The future of [`RequestBodyTimeoutService`].
+    #[derive(Debug)]
+    pub struct RequestBodyTimeoutFuture<F> {
+        #[pin]
+        inner: Option<F>,
+        upload: Upload,
+        caller: Caller,
+        renderer: Renderer,
+    }
+}
+
+impl<F, B, E> Future for RequestBodyTimeoutFuture<F>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+    B: Body<Data = Bytes>,
+{
+    type Output = Result<Response<TimeoutBody<B>>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        let Some(inner) = this.inner.as_mut().as_pin_mut() else {
+            return Poll::Pending;
+        };
+        let answer = inner.poll(cx);
+        // A handler that was told of the slow upload may have answered in this very turn, most often with a 400. The
+        // upload was the reason, so it is what the client is told.
+        if let Some(error) = this.upload.expired(cx) {
+            this.inner.set(None);
+            return Poll::Ready(Ok(this.renderer.answer(&error, this.caller).map(TimeoutBody::of_bytes)));
+        }
+        answer.map_ok(|response| response.map(|body| TimeoutBody::unbounded(body)))
+    }
+}
+
+pin_project! {
+    /// The request body that a handler behind [`RequestBodyTimeoutLayer`] gets.
+    ///
+    /// Its errors are the inner body's, boxed, or a [`TimeoutError`].
+    pub struct RequestTimeoutBody<B: Body> {
+        #[pin]
+        shell: Shell<B>,
+        upload: Upload,
+    }
+
+    impl<B: Body> PinnedDrop for RequestTimeoutBody<B> {
+        fn drop(this: Pin<&mut Self>) {
+            // A handler that has dropped the body has read all it wanted.
+            this.upload.was_read(now());
+        }
+    }
+}
+
+impl<B: Body<Data = Bytes>> RequestTimeoutBody<B> {
+    fn new(inner: B, limits: Timeouts, total: Option<Total>, upload: Upload, began: Instant) -> Self {
+        if inner.is_end_stream() {
+            upload.was_read(began);
+        }
+        let bounds = Bounds { limits, total, ending: Ending::Abort, retry: Duration::ZERO };
+        let timeouts = Some(Box::new(bounds));
+        let facts = Facts::new(Tracker::Opaque, Watch::AnyByte);
+        Self { shell: Shell::new(inner, facts, Parts { timeouts, ..Parts::default() }), upload }
+    }
+}
+
+impl<B: Body + fmt::Debug> fmt::Debug for RequestTimeoutBody<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("RequestTimeoutBody").field(&self.shell).finish()
+    }
+}
+
+impl<B> Body for RequestTimeoutBody<B>
+where
+    B: Body<Data = Bytes>,
+    B::Error: Into<BoxError>,
+{
+    type Data = Bytes;
+    type Error = BoxError;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let mut this = self.project();
+        let item = match this.shell.as_mut().poll_frame(cx) {
+            Poll::Ready(None) => Poll::Ready(this.shell.as_mut().take_fault().map(|error| {
+                let error = error.of_request();
+                this.upload.expire(error);
+                Err(error.into())
+            })),
+            polled => polled.map_err(Into::into),
+        };
+        if item.is_ready() && this.shell.is_end_stream() {
+            this.upload.was_read(now());
+        }
+        item
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.shell.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.shell.size_hint()
+    }
+}

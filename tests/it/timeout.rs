@@ -1,0 +1,437 @@
+//! What happens when, line by line: the table in the module's documentation.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body::Body;
+use http_body_util::{BodyExt, Empty};
+use tokio::time::sleep;
+use tower::{Layer, ServiceExt, service_fn};
+use tower_lifeline::testing::{Script, script, timeline};
+use tower_lifeline::{
+    BoxError, Ending, HeadersFrom, Heartbeat, HeartbeatBody, HeartbeatLayer, Phase, Progress,
+    RequestBodyTimeoutLayer, TimeoutError, TimeoutLayer, Timeouts,
+};
+
+const fn s(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn limits() -> Timeouts {
+    Timeouts::new()
+}
+
+fn of_type(media_type: &str, stream: &str) -> Response<Script> {
+    Response::builder().header("content-type", media_type).body(script(stream)).unwrap()
+}
+
+fn opaque(stream: &str) -> Response<Script> {
+    of_type("application/octet-stream", stream)
+}
+
+fn events(stream: &str) -> Response<Script> {
+    of_type("text/event-stream", stream)
+}
+
+/// The answer to a request whose handler takes so long.
+async fn answer(
+    layer: &TimeoutLayer,
+    request: Request<Empty<Bytes>>,
+    after: Duration,
+    response: Response<Script>,
+) -> Response<impl Body<Data = Bytes, Error = BoxError> + use<>> {
+    let mut response = Some(response);
+    let service = service_fn(move |_| {
+        let response = response.take().expect("one request");
+        async move {
+            sleep(after).await;
+            Ok::<_, BoxError>(response)
+        }
+    });
+    layer.layer(service).oneshot(request).await.expect("an answer")
+}
+
+/// Its status, if it is not 200, and its time line.
+async fn drawn(layer: TimeoutLayer, after: Duration, response: Response<Script>) -> String {
+    let answer = answer(&layer, Request::new(Empty::new()), after, response).await;
+    let line = match answer.status() {
+        StatusCode::OK => String::new(),
+        status => format!("{} ", status.as_u16()),
+    };
+    line + &timeline(answer.into_body()).await
+}
+
+async fn body(limits: Timeouts, response: Response<Script>) -> String {
+    drawn(TimeoutLayer::new(limits), Duration::ZERO, response).await
+}
+
+#[tokio::test(start_paused = true)]
+async fn without_limits_everything_passes() {
+    assert_eq!(body(limits(), opaque("0s=a 9000s=b 9000s=end")).await, "0s=a 9000s=b 9000s=end");
+}
+
+#[tokio::test(start_paused = true)]
+async fn no_head_in_time_is_a_504_and_drops_the_handler() {
+    let layer = TimeoutLayer::new(limits().headers(s(30)));
+    let line = drawn(layer.clone(), s(31), opaque("0s=a 0s=end")).await;
+    assert!(line.starts_with("504 0s='{\"type\":\"urn:tower-lifeline:headers-timeout\""), "{line}");
+
+    struct OnDrop(tokio::sync::mpsc::UnboundedSender<()>);
+    impl Drop for OnDrop {
+        fn drop(&mut self) {
+            let _ = self.0.send(());
+        }
+    }
+    let (sender, mut dropped) = tokio::sync::mpsc::unbounded_channel();
+    let service = service_fn(move |_: Request<()>| {
+        let guard = OnDrop(sender.clone());
+        async move {
+            std::future::pending::<()>().await;
+            drop(guard);
+            Ok::<_, BoxError>(opaque("0s=end"))
+        }
+    });
+    let mut service = layer.layer(service);
+    let mut future = std::pin::pin!(tower::Service::call(&mut service, Request::new(())));
+    let answer = future.as_mut().await.unwrap();
+    // The future is still there; the handler is not.
+    assert!(dropped.try_recv().is_ok());
+    assert_eq!(answer.status(), 504);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_ready_beats_a_limit_that_is_due() {
+    let layer = TimeoutLayer::new(limits().headers(s(30)).total(s(30)));
+    let service = service_fn(|_: Request<()>| async {
+        sleep(s(30)).await;
+        Ok::<_, BoxError>(opaque("0s=end"))
+    });
+    let answer = layer.layer(service).oneshot(Request::new(())).await.unwrap();
+    assert_eq!(answer.status(), 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_frame_that_is_ready_beats_a_limit_that_is_due() {
+    let line = "0s=a 10s=b 20s=end";
+    assert_eq!(body(limits().inter_chunk(s(10)), opaque(line)).await, line);
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_phase_behind_the_head_has_its_error() {
+    let check = async |limits: Timeouts, stream: &str, line: &str| {
+        assert_eq!(body(limits, opaque(stream)).await, line);
+    };
+    check(
+        limits().first_byte(s(5)),
+        "9s=a",
+        "5s=error(no first content of the response body for 5s (first byte limit: 5s))",
+    )
+    .await;
+    check(
+        limits().first_byte(s(5)).inter_chunk(s(2)),
+        "4s=a 5s=b",
+        "4s=a 5s=b 7s=error(no further content of the response body for 2s (inter-chunk limit: 2s))",
+    )
+    .await;
+    check(
+        limits().total(s(5)),
+        "0s=a 3s=b 6s=c",
+        "0s=a 3s=b 5s=error(the exchange has not ended for 5s (total limit: 5s))",
+    )
+    .await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn at_a_tie_the_narrower_phase_is_named() {
+    let tied = body(limits().inter_chunk(s(5)).total(s(5)), opaque("0s=a")).await;
+    assert!(tied.ends_with("(inter-chunk limit: 5s))"), "{tied}");
+    let tied = drawn(TimeoutLayer::new(limits().headers(s(5)).total(s(5))), s(9), opaque("")).await;
+    assert!(tied.contains("headers-timeout"), "{tied}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_total_covers_handler_and_body() {
+    let line = drawn(TimeoutLayer::new(limits().total(s(10))), s(4), opaque("0s=a 5s=b 7s=c")).await;
+    assert_eq!(line, "0s=a 5s=b 6s=error(the exchange has not ended for 10s (total limit: 10s))");
+    let line = drawn(TimeoutLayer::new(limits().total(s(10))), s(11), opaque("")).await;
+    assert!(line.starts_with("504 0s='{\"type\":\"urn:tower-lifeline:total-timeout\""), "{line}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_no_content_feeds_no_limit() {
+    let limits = limits().first_byte(s(20)).inter_chunk(s(20));
+    let layer = |progress| TimeoutLayer::new(limits).progress(progress).ending(Ending::Abort);
+    for idle in [":", "'id: 7\\n\\n'", "'retry: 5\\n\\n'", "'data:\\n\\n'", "'event: ping\\ndata: {}\\n\\n'"]
+    {
+        let stream = format!("0s=a 6s={idle} 12s={idle} 18s={idle} 24s=b 25s=end");
+        let line = drawn(layer(Progress::Content), Duration::ZERO, events(&stream)).await;
+        assert!(line.contains(" 20s=error(no further content"), "{line}");
+        let line = drawn(layer(Progress::AnyByte), Duration::ZERO, events(&stream)).await;
+        assert!(line.ends_with("24s=b 25s=end"), "{line}");
+
+        let stream = format!("6s={idle} 12s={idle} 18s={idle} 24s=b 25s=end");
+        let line = drawn(layer(Progress::Content), Duration::ZERO, events(&stream)).await;
+        assert!(line.contains(" 20s=error(no first content"), "{line}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_dead_producer_is_found_behind_heartbeats_in_either_order() {
+    let limits = TimeoutLayer::new(limits().inter_chunk(s(20))).ending(Ending::Abort);
+    let beats = HeartbeatLayer::every(s(6));
+    let dead = |_: Request<()>| async { Ok::<_, BoxError>(events("0s=a")) };
+
+    let beats_outside = beats.layer(limits.layer(service_fn(dead)));
+    let answer = beats_outside.oneshot(Request::new(())).await.unwrap();
+    let error = "20s=error(no further content of the response body for 20s (inter-chunk limit: 20s))";
+    assert_eq!(timeline(answer.into_body()).await, format!("0s=a 6s=: 12s=: 18s=: {error}"));
+
+    let limits_outside = limits.layer(beats.layer(service_fn(dead)));
+    let answer = limits_outside.oneshot(Request::new(())).await.unwrap();
+    assert_eq!(timeline(answer.into_body()).await, format!("0s=a 6s=: 12s=: 18s=: {error}"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_client_s_time_is_not_the_producer_s() {
+    let layer = TimeoutLayer::new(limits().inter_chunk(s(10)));
+    let answer = answer(&layer, Request::new(Empty::new()), s(0), opaque("0s=a 1s=b 2s=c 2s=end")).await;
+    let mut body = std::pin::pin!(answer.into_body());
+    let mut got = 0;
+    while let Some(frame) = body.frame().await {
+        frame.expect("no error");
+        got += 1;
+        sleep(s(60)).await;
+    }
+    assert_eq!(got, 3);
+}
+
+/// A body that makes progress only while it is polled, one step a poll, like an async block.
+#[tokio::test(start_paused = true)]
+async fn a_runtime_that_stands_still_ends_nothing() {
+    let layer = TimeoutLayer::new(limits().inter_chunk(s(10)));
+    let lazy = futures_util::stream::unfold(0, |step| async move {
+        sleep(s(6)).await;
+        sleep(s(1)).await;
+        (step < 3).then(|| (Ok::<_, BoxError>(http_body::Frame::data(Bytes::from_static(b"x"))), step + 1))
+    });
+    let mut lazy = Some(http_body_util::StreamBody::new(lazy));
+    let service = service_fn(move |_: Request<()>| {
+        std::future::ready(Ok::<_, BoxError>(Response::new(lazy.take().expect("one request"))))
+    });
+    let answer = layer.layer(service).oneshot(Request::new(())).await.unwrap();
+    let mut body = std::pin::pin!(answer.into_body());
+    let mut got = 0;
+    loop {
+        // Polled once, then not for 20 seconds.
+        let polled = std::future::poll_fn(|cx| std::task::Poll::Ready(body.as_mut().poll_frame(cx)));
+        let frame = match polled.await {
+            std::task::Poll::Ready(frame) => frame,
+            std::task::Poll::Pending => {
+                tokio::time::advance(s(20)).await;
+                body.frame().await
+            }
+        };
+        match frame {
+            Some(frame) => frame.expect("no error"),
+            None => break,
+        };
+        got += 1;
+    }
+    assert_eq!(got, 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_is_always_ready_does_not_outrun_the_total() {
+    struct Always;
+    impl Body for Always {
+        type Data = Bytes;
+        type Error = std::convert::Infallible;
+        fn poll_frame(
+            self: std::pin::Pin<&mut Self>,
+            _: &mut std::task::Context<'_>,
+        ) -> std::task::Poll<Option<Result<http_body::Frame<Bytes>, Self::Error>>> {
+            std::task::Poll::Ready(Some(Ok(http_body::Frame::data(Bytes::from_static(b"x")))))
+        }
+    }
+    let layer = TimeoutLayer::new(limits().total(s(10)));
+    let service = service_fn(|_: Request<()>| async { Ok::<_, BoxError>(Response::new(Always)) });
+    let answer = layer.layer(service).oneshot(Request::new(())).await.unwrap();
+    let mut body = std::pin::pin!(answer.into_body());
+    for _ in 0..1_000 {
+        body.frame().await.expect("a frame").expect("no error");
+    }
+    tokio::time::advance(s(10)).await;
+    let mut more = 0;
+    let error = loop {
+        match body.frame().await.expect("no end") {
+            Ok(_) => more += 1,
+            Err(error) => break error,
+        }
+    };
+    assert!(more <= 64, "{more} frames after the limit");
+    assert_eq!(error.downcast::<TimeoutError>().expect("ours").phase(), Phase::Total);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_right_behind_a_frame_comes_five_milliseconds_later() {
+    assert_eq!(body(limits(), opaque("0s=a 0s=error(broken)")).await, "0s=a 5ms=error(broken)");
+    assert_eq!(body(limits(), opaque("0s=error(broken)")).await, "5ms=error(broken)");
+    let line = "0s=a 3s=error(broken)";
+    assert_eq!(body(limits().total(s(9)), opaque(line)).await, line);
+    let line = "0s=a 3s=b 3s=error(broken)";
+    assert_eq!(body(limits().total(s(9)), opaque(line)).await, "0s=a 3s=b 3.005s=error(broken)");
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_kind_of_stream_has_its_ending() {
+    let check = async |layer: TimeoutLayer, response, line: &str| {
+        let drawn = drawn(layer.retry(s(0)), s(0), response).await;
+        assert_eq!(drawn, line);
+    };
+    let layer = TimeoutLayer::new(limits().inter_chunk(s(9)));
+    let error = "error(no further content of the response body for 9s (inter-chunk limit: 9s))";
+
+    check(
+        layer.clone(),
+        events("0s=a"),
+        "0s=a 9s='retry: 0\\nevent: timeout\\ndata: {\"phase\":\"inter-chunk\",\"limit_ms\":9000}\\n\\n' 9s=end",
+    )
+    .await;
+    // Half an event is not completed.
+    check(layer.clone(), events("0s='data: a\\n'"), &format!("0s='data: a\\n' 9s={error}")).await;
+    check(
+        layer.clone().ending(Ending::Llm),
+        events("0s=a"),
+        "0s=a 9s='event: error\\ndata: {\"type\":\"error\",\"error\":{\"type\":\"timeout_error\",\
+         \"message\":\"The inter-chunk limit of 9s has passed.\"}}\\n\\n' 9s=end",
+    )
+    .await;
+    check(layer.clone().ending(Ending::Mcp { id: None }), events("0s=a"), &format!("0s=a 9s={error}")).await;
+    check(
+        layer.clone(),
+        of_type("application/x-ndjson", "0s='{}\\n'"),
+        "0s='{}\\n' 9s='{\"error\":\"The inter-chunk limit of 9s has passed.\",\"phase\":\"inter-chunk\",\
+         \"limit_ms\":9000}\\n' 9s=end",
+    )
+    .await;
+    check(
+        layer.clone(),
+        of_type("application/grpc", "0s='\\x00\\x00\\x00\\x00\\x01a'"),
+        "0s='\\x00\\x00\\x00\\x00\\x01a' 9s=trailers(grpc-status:4,grpc-message:The inter-chunk limit of 9s has passed.) 9s=end",
+    )
+    .await;
+    let inside = "0s='\\x00\\x00\\x00\\x00\\x02a'";
+    check(layer.clone(), of_type("application/grpc", inside), &format!("{inside} 9s={error}")).await;
+    check(layer.clone(), of_type("application/grpc-web", "0s='x'"), &format!("0s='x' 9s={error}")).await;
+    check(layer.clone(), opaque("0s=a"), &format!("0s=a 9s={error}")).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_and_a_handler_change_limits_below_the_ceiling() {
+    let layer = TimeoutLayer::new(limits().inter_chunk(s(10)))
+        .ceiling(limits().inter_chunk(s(100)))
+        .ending(Ending::Abort);
+    let check = async |request: Option<Timeouts>, response: Option<Timeouts>, at: &str| {
+        let mut asked = Request::new(Empty::new());
+        asked.extensions_mut().extend(request.map(extension).unwrap_or_default());
+        let mut answered = opaque("0s=a");
+        answered.extensions_mut().extend(response.map(extension).unwrap_or_default());
+        let line = timeline(answer(&layer, asked, s(0), answered).await.into_body()).await;
+        assert!(line.starts_with(&format!("0s=a {at}=error(")), "{line}");
+    };
+    check(None, None, "10s").await;
+    check(Some(limits().inter_chunk(s(50))), None, "50s").await;
+    check(Some(limits().inter_chunk(s(50))), Some(limits().inter_chunk(s(60))), "60s").await;
+    check(Some(limits().total(s(4))), None, "4s").await;
+    check(None, Some(limits().total(s(4))), "4s").await;
+    check(None, Some(limits().inter_chunk(Duration::MAX)), "100s").await;
+}
+
+fn extension(limits: Timeouts) -> http::Extensions {
+    let mut extensions = http::Extensions::new();
+    extensions.insert(limits);
+    extensions
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_known_length_stays_known() {
+    let layer = TimeoutLayer::new(limits().inter_chunk(s(9)).total(s(100)));
+    let known = opaque("0s=a 5s=b 6s=end").map(Script::knows_length);
+    let answer = answer(&layer, Request::new(Empty::new()), s(0), known).await;
+    assert_eq!(answer.body().size_hint().exact(), Some(18));
+    assert_eq!(timeline(answer.into_body()).await, "0s=a 5s=b 6s=end");
+}
+
+/// A handler that reads the request body and answers with the number of bytes, or 400.
+async fn upload(layer: RequestBodyTimeoutLayer, stream: &str) -> (StatusCode, String) {
+    let service = service_fn(|request: Request<_>| async move {
+        let read =
+            http_body_util::BodyExt::collect(request.into_body()).await.map(|body| body.to_bytes().len());
+        Ok::<_, BoxError>(match read {
+            Ok(_) => opaque("0s=read 0s=end"),
+            Err(_) => Response::builder().status(400).body(script("0s=end")).expect("a response"),
+        })
+    });
+    let answer = layer.layer(service).oneshot(Request::new(script(stream))).await.unwrap();
+    let close = answer.headers().get("connection").map_or("", |value| value.to_str().unwrap());
+    (answer.status(), close.to_owned())
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_slow_upload_is_a_408_that_closes_the_connection() {
+    let layer = RequestBodyTimeoutLayer::new().gap(s(10)).total(s(25));
+    let check = async |stream: &str, status: u16, close: &str| {
+        assert_eq!(
+            upload(layer.clone(), stream).await,
+            (status.try_into().unwrap(), close.to_owned()),
+            "{stream}"
+        );
+    };
+    check("0s=a 9s=b 18s=c 20s=end", 200, "").await;
+    check("0s=a 11s=b 12s=end", 408, "close").await;
+    check("11s=a 12s=end", 408, "close").await;
+    check("0s=a 9s=b 18s=c 24s=d 30s=end", 408, "close").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_busy_handler_is_not_a_slow_upload() {
+    let layer = RequestBodyTimeoutLayer::new().gap(s(10));
+    let service = service_fn(|request: Request<_>| async move {
+        let mut body = std::pin::pin!(request.into_body());
+        while let Some(frame) = BodyExt::frame(&mut body).await {
+            frame.map_err(|error: BoxError| error)?;
+            sleep(s(60)).await;
+        }
+        Ok::<_, BoxError>(opaque("0s=end"))
+    });
+    let answer = layer.layer(service).oneshot(Request::new(script("0s=a 1s=b 2s=c 3s=end"))).await;
+    assert_eq!(answer.expect("no error").status(), 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_headers_clock_can_start_when_the_request_body_has_been_read() {
+    let check = async |from: HeadersFrom, upload: &str, works: Duration, status: u16| {
+        let service = service_fn(move |request: Request<_>| async move {
+            let _ = http_body_util::BodyExt::collect(request.into_body()).await;
+            sleep(works).await;
+            Ok::<_, BoxError>(opaque("0s=end"))
+        });
+        let limits = TimeoutLayer::new(limits().headers(s(10))).headers_from(from);
+        let service = RequestBodyTimeoutLayer::new().layer(limits.layer(service));
+        let answer = service.oneshot(Request::new(script(upload))).await.unwrap();
+        assert_eq!(answer.status().as_u16(), status, "{from:?} {upload} {works:?}");
+    };
+    check(HeadersFrom::Call, "30s=a 30s=end", s(5), 504).await;
+    check(HeadersFrom::RequestBody, "30s=a 30s=end", s(5), 200).await;
+    check(HeadersFrom::RequestBody, "30s=a 30s=end", s(11), 504).await;
+    check(HeadersFrom::RequestBody, "0s=end", s(11), 504).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn beats_and_limits_on_one_stream() {
+    let limits = TimeoutLayer::new(limits().inter_chunk(s(20)));
+    let answer = answer(&limits, Request::new(Empty::new()), s(0), opaque("0s=a 19s=b 20s=end")).await;
+    let body = HeartbeatBody::new(answer.into_body(), Heartbeat::every(s(8)));
+    assert_eq!(timeline(body).await, "0s=a 8s=: 16s=: 19s=b 20s=end");
+}
