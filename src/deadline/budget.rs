@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use tokio::time::timeout_at;
 
+use crate::body::now;
+
 /// The moment by which everything about a request should be over: queue, head and body.
 ///
 /// [`DeadlineLayer`](super::DeadlineLayer) puts one into the request's extensions. It is a moment and no more: it can be
@@ -115,11 +117,6 @@ impl Deadline {
             elapsed: now().saturating_duration_since(began),
         })
     }
-}
-
-/// tokio's clock, which tests can pause.
-fn now() -> Instant {
-    tokio::time::Instant::now().into_std()
 }
 
 /// [`Deadline::bound`] ended before its future did.

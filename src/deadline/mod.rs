@@ -74,24 +74,24 @@
 //! # With other layers
 //!
 //! This layer enforces nothing. It says what is known, in the request's extensions; handlers and the layers inside act on
-//! it. So a heartbeat that is never slower than its caller bears:
+//! it: a [`TimeoutLayer`](crate::TimeoutLayer) ends the exchange a little before its [`Deadline`] and the head by its
+//! [`HeadDeadline`], and takes a [`SilenceHint`] for its headers and first-byte limits. A
+//! [`HeartbeatLayer`](crate::HeartbeatLayer) beats at least three times in the silence that the caller bears.
 //!
 //! ```
 //! use std::time::Duration;
 //! use tower::ServiceBuilder;
-//! use tower_lifeline::{DeadlineLayer, HeartbeatLayer, HeartbeatOverride, SilenceHint};
+//! use tower_lifeline::{DeadlineHeader, DeadlineLayer, HeartbeatLayer, TimeoutLayer, Timeouts};
 //!
-//! let interval = Duration::from_secs(15);
-//! let heartbeat = HeartbeatLayer::every(interval).per_request(move |request| {
-//!     let hint = request.extensions.get::<SilenceHint>()?;
-//!     Some(HeartbeatOverride::new().interval(interval.min(hint.beat())))
-//! });
-//! let layers = ServiceBuilder::new().layer(DeadlineLayer::new().trust_read_timeout()).layer(heartbeat);
+//! let layers = ServiceBuilder::new()
+//!     .layer(DeadlineLayer::new().trust(DeadlineHeader::RequestTimeout).trust_read_timeout())
+//!     .layer(HeartbeatLayer::every(Duration::from_secs(15)))
+//!     .layer(TimeoutLayer::new(Timeouts::new().total(Duration::from_secs(600))));
 //! ```
 //!
-//! Under tonic: its server reads `grpc-timeout` too, outside of all layers of yours, and answers when the time is over
-//! before the head. Both timers end together then, and either may win. A `max` below what callers ask for, or
-//! [`Deadline::reserve`], makes it yours.
+//! Under tonic: its server reads `grpc-timeout` too, outside of all layers of yours, and answers CANCELLED when the time is
+//! over before the head. A [`TimeoutLayer`](crate::TimeoutLayer) ends a little earlier, by a tenth of what is left and at most
+//! 50 ms, so that the answer is DEADLINE_EXCEEDED.
 //!
 //! # In axum
 //!

@@ -19,6 +19,7 @@ use super::plan::Plan;
 use super::settings::{Heartbeat, HeartbeatOverride};
 use super::{headers, select};
 use crate::ConfigError;
+use crate::deadline::SilenceHint;
 use crate::dialect::Dialect;
 use crate::error::valid;
 
@@ -179,9 +180,10 @@ where
                 (Request::from_parts(parts, body), wished)
             }
         };
+        let longest = request.extensions().get::<SilenceHint>().map(SilenceHint::beat);
         HeartbeatFuture {
             inner: self.inner.call(request),
-            exchange: Exchange { layer: self.layer.clone(), method, wished },
+            exchange: Exchange { layer: self.layer.clone(), method, wished, longest },
         }
     }
 }
@@ -216,6 +218,8 @@ struct Exchange {
     layer: HeartbeatLayer,
     method: Method,
     wished: Option<HeartbeatOverride>,
+    /// The longest interval that the caller bears.
+    longest: Option<Duration>,
 }
 
 impl Exchange {
@@ -231,7 +235,7 @@ impl Exchange {
         let off = wished.is_some_and(HeartbeatOverride::is_off);
         let body = match dialect {
             Some(dialect) if !off && !known_length && !select::is_closed(&self.method, &parts) => {
-                let plan = self.layer.plan.with(wished);
+                let plan = self.layer.plan.with(wished, self.longest);
                 if !choices.keep_headers {
                     headers::ask_not_to_buffer(&mut parts.headers);
                 }

@@ -1,6 +1,7 @@
 //! What all streams of a layer share: the settings, and the source of their jitter.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -22,15 +23,25 @@ impl Plan {
         Self { settings, seeds: Arc::new(Seeds::random()) }
     }
 
-    /// This plan, or one of its own for a response that wants to be different.
-    pub(crate) fn with(self: &Arc<Self>, wished: Option<&HeartbeatOverride>) -> Arc<Self> {
-        match wished {
-            None => Arc::clone(self),
-            Some(wished) => Arc::new(Self {
-                settings: wished.apply(self.settings.clone()),
-                seeds: Arc::clone(&self.seeds),
-            }),
+    /// This plan, or one of its own for a response that wants to be different, or whose caller bears less.
+    pub(crate) fn with(
+        self: &Arc<Self>,
+        wished: Option<&HeartbeatOverride>,
+        longest: Option<Duration>,
+    ) -> Arc<Self> {
+        let longest = longest.filter(|longest| *longest < self.settings.interval || wished.is_some());
+        if wished.is_none() && longest.is_none() {
+            return Arc::clone(self);
         }
+        let mut settings = self.settings.clone();
+        if let Some(wished) = wished {
+            settings = wished.apply(settings);
+        }
+        if let Some(longest) = longest {
+            let interval = settings.interval.min(longest);
+            settings = settings.beating_every(interval);
+        }
+        Arc::new(Self { settings, seeds: Arc::clone(&self.seeds) })
     }
 
     /// A beat for this stream.

@@ -248,15 +248,19 @@ impl Heartbeat {
         self.interval
     }
 
-    pub(super) fn try_interval(mut self, interval: Duration) -> Result<Self, ConfigError> {
+    pub(super) fn try_interval(self, interval: Duration) -> Result<Self, ConfigError> {
         if interval < SHORTEST {
             return Err(ConfigError::new(format!(
                 "a heartbeat interval is at least {SHORTEST:?}, got {interval:?}"
             )));
         }
-        self.interval = interval;
-        self.jitter = self.jitter.min(interval / 2);
-        Ok(self)
+        Ok(self.beating_every(interval))
+    }
+
+    /// A hint of a caller may be as short as it likes, so it is not refused but brought into the range.
+    pub(super) fn beating_every(self, interval: Duration) -> Self {
+        let interval = interval.max(SHORTEST);
+        Self { interval, jitter: self.jitter.min(interval / 2), ..self }
     }
 }
 
@@ -346,8 +350,7 @@ impl HeartbeatOverride {
             heartbeat.beat = beat.clone();
         }
         if let Some(interval) = self.interval {
-            heartbeat.jitter = heartbeat.jitter.min(interval / 2);
-            heartbeat.interval = interval;
+            heartbeat = heartbeat.beating_every(interval);
         }
         heartbeat
     }

@@ -22,6 +22,7 @@ use super::phase::Phase;
 use super::refuse::Renderer;
 use super::upload::Upload;
 use crate::body::{Timer, now};
+use crate::deadline::{Deadline, HeadDeadline, SilenceHint};
 use crate::dialect::Tracker;
 use crate::jitter::Seeds;
 use crate::reject::{Caller, Ending, Refusal};
@@ -245,18 +246,40 @@ struct Exchange {
     upload: Option<Upload>,
 }
 
+/// A little before the request's own deadline (a tenth of what is left, at most 50 ms), so that the answer is there in
+/// time, and before the caller's own timer or that of a server around this layer goes off.
+fn in_time(deadline: Deadline, began: Instant) -> Total {
+    let left = deadline.instant().saturating_duration_since(began);
+    let limit = left - (left / 10).min(Duration::from_millis(50));
+    Total { at: began + limit, limit, phase: Phase::Deadline }
+}
+
 impl Exchange {
     fn of<B>(request: &Request<B>, plan: Arc<Plan>) -> Self {
-        let limits = match request.extensions().get::<Timeouts>() {
+        let began = now();
+        let extensions = request.extensions();
+        let mut limits = match extensions.get::<Timeouts>() {
             Some(wished) => plan.limits.changed_by(wished).capped_by(&plan.ceiling),
             None => plan.limits,
         };
+        if let Some(silence) = extensions.get::<SilenceHint>() {
+            limits = limits.capped_by(&Timeouts {
+                headers: Some(silence.limit()),
+                first_byte: Some(silence.limit()),
+                ..Timeouts::new()
+            });
+        }
+        if let Some(head) = extensions.get::<HeadDeadline>() {
+            let left = head.deadline().instant().saturating_duration_since(began);
+            limits = limits.capped_by(&Timeouts { headers: Some(left), ..Timeouts::new() });
+        }
+        let deadline = extensions.get::<Deadline>().map(|deadline| in_time(*deadline, began));
         let upload = match plan.headers_from {
             HeadersFrom::Call => None,
             HeadersFrom::RequestBody => request.extensions().get::<Upload>().cloned(),
         };
         let caller = Caller::of_request(request);
-        Self { plan, limits, began: now(), deadline: None, caller, upload }
+        Self { plan, limits, began, deadline, caller, upload }
     }
 
     /// The end of the exchange under these limits, or the request's own if that is earlier.

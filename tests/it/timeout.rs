@@ -10,8 +10,8 @@ use tokio::time::sleep;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_lifeline::testing::{Script, script, timeline};
 use tower_lifeline::{
-    BoxError, Ending, HeadersFrom, Heartbeat, HeartbeatBody, HeartbeatLayer, Phase, Progress,
-    RequestBodyTimeoutLayer, TimeoutError, TimeoutLayer, Timeouts,
+    BoxError, Deadline, DeadlineHeader, DeadlineLayer, Ending, HeadersFrom, Heartbeat, HeartbeatBody,
+    HeartbeatLayer, Phase, Progress, RequestBodyTimeoutLayer, TimeoutError, TimeoutLayer, Timeouts,
 };
 
 const fn s(seconds: u64) -> Duration {
@@ -434,4 +434,71 @@ async fn beats_and_limits_on_one_stream() {
     let answer = answer(&limits, Request::new(Empty::new()), s(0), opaque("0s=a 19s=b 20s=end")).await;
     let body = HeartbeatBody::new(answer.into_body(), Heartbeat::every(s(8)));
     assert_eq!(timeline(body).await, "0s=a 8s=: 16s=: 19s=b 20s=end");
+}
+
+/// A service behind a deadline layer that trusts everything, asked with these headers.
+async fn asked(headers: &[(&str, &str)], works: Duration, response: Response<Script>) -> String {
+    let mut response = Some(response);
+    let service = service_fn(move |_: Request<()>| {
+        let response = response.take().expect("one request");
+        async move {
+            sleep(works).await;
+            Ok::<_, BoxError>(response)
+        }
+    });
+    let trusting =
+        DeadlineLayer::new().trust(DeadlineHeader::RequestTimeout).trust_prefer_wait().trust_read_timeout();
+    let service = trusting.layer(TimeoutLayer::new(limits()).ending(Ending::Abort).layer(service));
+    let request =
+        headers.iter().fold(Request::builder(), |request, (name, value)| request.header(*name, *value));
+    let answer = service.oneshot(request.body(()).unwrap()).await.unwrap();
+    let status = answer.status().as_u16();
+    format!("{status} {}", timeline(answer.into_body()).await)
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_ends_the_exchange_a_little_early() {
+    let line = asked(&[("request-timeout", "10")], s(11), opaque("")).await;
+    assert!(line.starts_with("504 0s='{\"type\":\"urn:tower-lifeline:deadline-exceeded\""), "{line}");
+    let line = asked(&[("request-timeout", "10")], s(4), opaque("0s=a 5s=b")).await;
+    let error = "error(the exchange has not ended for 9.95s (deadline limit: 9.95s))";
+    assert_eq!(line, format!("200 0s=a 5s=b 5.95s={error}"));
+    let line = asked(&[("request-timeout", "10")], s(4), opaque("0s=a 5s=end")).await;
+    assert_eq!(line, "200 0s=a 5s=end");
+}
+
+#[tokio::test(start_paused = true)]
+async fn hints_about_the_head_and_about_silence_are_limits_of_their_phases() {
+    let line = asked(&[("prefer", "wait=10")], s(11), opaque("")).await;
+    assert!(line.starts_with("504 0s='{\"type\":\"urn:tower-lifeline:headers-timeout\""), "{line}");
+    assert_eq!(asked(&[("prefer", "wait=10")], s(9), opaque("0s=a 60s=end")).await, "200 0s=a 60s=end");
+
+    let silence = [("x-stainless-read-timeout", "10")];
+    assert!(asked(&silence, s(11), opaque("")).await.starts_with("504"));
+    let line = asked(&silence, s(9), opaque("11s=a 11s=end")).await;
+    assert!(
+        line.ends_with(" 10s=error(no first content of the response body for 10s (first byte limit: 10s))"),
+        "{line}"
+    );
+    assert_eq!(asked(&silence, s(9), opaque("9s=a 60s=b 60s=end")).await, "200 9s=a 60s=b 60s=end");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_heartbeat_beats_three_times_in_the_silence_that_a_caller_bears() {
+    let service = service_fn(|_: Request<()>| async { Ok::<_, BoxError>(events("0s=a 20s=end")) });
+    let layers = DeadlineLayer::new().trust_read_timeout().layer(HeartbeatLayer::every(s(15)).layer(service));
+    let check = async |read_timeout: &str, line: &str| {
+        let request = Request::builder().header("x-stainless-read-timeout", read_timeout).body(()).unwrap();
+        assert_eq!(timeline(layers.clone().oneshot(request).await.unwrap().into_body()).await, line);
+    };
+    check("24", "0s=a 8s=: 16s=: 20s=end").await;
+    check("600", "0s=a 15s=: 20s=end").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_deadline_that_is_past_leaves_a_handler_that_is_ready_its_answer() {
+    let mut request = Request::new(Empty::<Bytes>::new());
+    request.extensions_mut().insert(Deadline::after(Duration::ZERO));
+    let answer = answer(&TimeoutLayer::new(limits()), request, Duration::ZERO, opaque("0s=a 0s=end")).await;
+    assert_eq!(answer.status(), 200);
 }
