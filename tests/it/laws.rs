@@ -11,13 +11,15 @@ use std::time::Duration;
 use bytes::Bytes;
 use http::{Request, Response};
 use http_body::{Body, Frame};
-use http_body_util::BodyExt;
 use http_body_util::combinators::UnsyncBoxBody;
+use http_body_util::{BodyExt, Full};
 use tokio::time::timeout;
-use tower::{Layer, Service};
+use tower::{Layer, Service, ServiceExt};
 use tower_lifeline::testing::{ScriptError, script, timeline, timeline_for};
+use tower_lifeline::timeout::RequestTimeoutBody;
 use tower_lifeline::{
-    BoxError, Heartbeat, HeartbeatBody, HeartbeatEvent, HeartbeatLayer, MidEvent, Rhythm, StreamEnd,
+    BoxError, Heartbeat, HeartbeatBody, HeartbeatEvent, HeartbeatLayer, MidEvent, RequestBodyTimeoutLayer,
+    Rhythm, StreamEnd, TimeoutBody, TimeoutLayer, Timeouts,
 };
 
 use crate::support::probe::{Open, Probe};
@@ -47,8 +49,21 @@ const BODIES: &[Made] = &[
             .most_in_a_row(1_000);
         any(HeartbeatBody::new(inner, heartbeat))
     }),
-    ("heartbeat layer, another type", |inner| any(Layered::answer(&HeartbeatLayer::every(SECOND), inner))),
+    ("heartbeat layer, another type", |inner| answered(&HeartbeatLayer::every(SECOND), inner)),
+    ("timeouts, none", |inner| answered(&TimeoutLayer::new(Timeouts::new()), inner)),
+    ("timeouts, all", |inner| answered(&TimeoutLayer::new(limits()), inner)),
+    ("request timeouts", |inner| any(uploaded(&RequestBodyTimeoutLayer::new().gap(HOUR).total(HOUR), inner))),
+    ("beats outside of timeouts", |inner| {
+        let limited = answered(&TimeoutLayer::new(limits()), inner);
+        any(HeartbeatBody::new(limited, Heartbeat::every(SECOND)))
+    }),
 ];
+
+const HOUR: Duration = Duration::from_secs(3_600);
+
+fn limits() -> Timeouts {
+    Timeouts::new().headers(HOUR).first_byte(HOUR).inter_chunk(HOUR).total(HOUR)
+}
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -66,24 +81,50 @@ const STREAMS: &[&str] = &[
     "2s='\\xEF' 4s=error(broken)",
 ];
 
-struct Layered;
+/// A response without a content type, through a layer.
+fn answered<L, B>(layer: &L, body: Probe) -> AnyBody
+where
+    L: Layer<Answers>,
+    L::Service: Service<Request<()>, Response = Response<B>, Error = Infallible>,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError>,
+{
+    let service = layer.layer(Answers(Some(body)));
+    any(at_once(service.oneshot(Request::new(()))).expect("an answer").into_body())
+}
 
-impl Layered {
-    /// A response without a content type, through a layer.
-    fn answer(
-        layer: &HeartbeatLayer,
-        body: Probe,
-    ) -> impl Body<Data = Bytes, Error = ScriptError> + Send + use<> {
-        let mut body = Some(body);
-        let service = tower::service_fn(move |_: Request<()>| {
-            ready(Ok::<_, Infallible>(Response::new(body.take().expect("one request"))))
-        });
-        let answer = pin!(layer.layer(service).call(Request::new(())));
-        let Poll::Ready(Ok(response)) = answer.poll(&mut Context::from_waker(Waker::noop())) else {
-            panic!("the service answers at once");
-        };
-        response.into_body()
+struct Answers(Option<Probe>);
+
+impl Service<Request<()>> for Answers {
+    type Response = Response<Probe>;
+    type Error = Infallible;
+    type Future = Ready<Result<Response<Probe>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
     }
+
+    fn call(&mut self, _: Request<()>) -> Self::Future {
+        ready(Ok(Response::new(self.0.take().expect("one request"))))
+    }
+}
+
+/// The request body that a handler gets.
+fn uploaded(layer: &RequestBodyTimeoutLayer, body: Probe) -> RequestTimeoutBody<Probe> {
+    let (sender, receiver) = std::sync::mpsc::channel();
+    let service = layer.layer(tower::service_fn(move |request: Request<_>| {
+        sender.send(request.into_body()).expect("a receiver");
+        ready(Ok::<_, Infallible>(Response::new(Full::<Bytes>::default())))
+    }));
+    at_once(service.oneshot(Request::new(body))).map(drop).expect("an answer");
+    receiver.try_recv().expect("a request")
+}
+
+fn at_once<T>(future: impl Future<Output = T>) -> T {
+    let Poll::Ready(value) = pin!(future).poll(&mut Context::from_waker(Waker::noop())) else {
+        panic!("it is ready at once");
+    };
+    value
 }
 
 /// Runs a law over every body, every stream, and both ways of knowing the end.
@@ -302,7 +343,9 @@ async fn a_beat_wakes_the_task_that_asked_last() {
             self.0.fetch_add(1, Ordering::SeqCst);
         }
     }
-    for (name, body) in BODIES.iter().filter(|(name, _)| !name.contains("another type")) {
+    for (name, body) in
+        BODIES.iter().filter(|(name, _)| name.contains("beats outside") || name.ends_with("heartbeat"))
+    {
         let open = Open::default();
         let mut body = body(open.probe(script("100s=end")));
         let (first, second) = (Arc::new(Count::default()), Arc::new(Count::default()));
@@ -331,14 +374,18 @@ fn everything_that_can_be_sent_and_shared_can_be() {
     fn check<T: Send + Sync + 'static>() {}
     fn copies<T: Clone + std::fmt::Debug>() {}
     check::<HeartbeatBody<Probe>>();
+    check::<TimeoutBody<Probe>>();
+    check::<RequestTimeoutBody<Probe>>();
     check::<HeartbeatLayer>();
-    check::<<HeartbeatLayer as Layer<Cloned>>::Service>();
+    check::<TimeoutLayer>();
+    check::<RequestBodyTimeoutLayer>();
+    check::<<HeartbeatLayer as Layer<Strict>>::Service>();
+    check::<<TimeoutLayer as Layer<Strict>>::Service>();
+    check::<<RequestBodyTimeoutLayer as Layer<Strict>>::Service>();
     copies::<HeartbeatLayer>();
-    copies::<Heartbeat>();
+    copies::<TimeoutLayer>();
+    copies::<RequestBodyTimeoutLayer>();
 }
-
-#[derive(Clone, Debug)]
-struct Cloned;
 
 /// A service that is called only when it has been asked for its readiness, counts what is in flight, and can fail.
 #[derive(Clone)]
@@ -347,7 +394,7 @@ struct Strict {
     calls: Arc<AtomicUsize>,
 }
 
-impl Service<Request<&'static str>> for Strict {
+impl<B> Service<Request<B>> for Strict {
     type Response = Response<Probe>;
     type Error = ScriptError;
     type Future = Ready<Result<Response<Probe>, ScriptError>>;
@@ -357,39 +404,44 @@ impl Service<Request<&'static str>> for Strict {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, request: Request<&'static str>) -> Self::Future {
+    fn call(&mut self, request: Request<B>) -> Self::Future {
         assert!(std::mem::take(&mut self.ready), "called without being asked");
         self.calls.fetch_add(1, Ordering::SeqCst);
-        if *request.body() == "fail" {
-            let error = Open::default().probe(script("0s=error(no service)"));
-            let mut error = error;
-            let Poll::Ready(Some(Err(error))) =
-                Pin::new(&mut error).poll_frame(&mut Context::from_waker(Waker::noop()))
-            else {
-                panic!("an error at once");
-            };
-            return ready(Err(error));
+        if request.uri().path() == "/fail" {
+            let failed = at_once(script("0s=error(no service)").collect());
+            return ready(Err(failed.expect_err("the script's error")));
         }
         ready(Ok(Response::builder().status(201).body(Open::default().probe(script("0s=a 0s=end"))).unwrap()))
     }
 }
 
-#[tokio::test(start_paused = true)]
-async fn a_service_keeps_its_contract() {
+async fn keeps_its_contract<L, B>(layer: L)
+where
+    L: Layer<Strict>,
+    L::Service: Service<Request<Full<Bytes>>, Response = Response<B>, Error = ScriptError> + Clone,
+{
     let calls = Arc::new(AtomicUsize::new(0));
-    let service = HeartbeatLayer::every(SECOND).layer(Strict { ready: false, calls: Arc::clone(&calls) });
+    let service = layer.layer(Strict { ready: false, calls: Arc::clone(&calls) });
+    let request = |path: &str| Request::builder().uri(path).body(Full::default()).unwrap();
 
     let mut clone = service.clone();
     poll_fn(|cx| clone.poll_ready(cx)).await.expect("ready");
     let mut other = clone.clone();
     poll_fn(|cx| other.poll_ready(cx)).await.expect("ready");
 
-    let answer = clone.call(Request::new("go")).await.expect("an answer");
+    let answer = clone.call(request("/")).await.expect("an answer");
     assert_eq!(answer.status(), 201, "the response's head is the inner one's");
-    let error = other.call(Request::new("fail")).await.map(|_| ()).expect_err("the inner service's error");
+    let error = other.call(request("/fail")).await.map(|_| ()).expect_err("the inner service's error");
     assert_eq!(error.to_string(), "no service");
 
     poll_fn(|cx| clone.poll_ready(cx)).await.expect("ready");
-    drop(clone.call(Request::new("go")));
+    drop(clone.call(request("/")));
     assert_eq!(calls.load(Ordering::SeqCst), 3);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_keeps_its_contract() {
+    keeps_its_contract(HeartbeatLayer::every(SECOND)).await;
+    keeps_its_contract(TimeoutLayer::new(limits())).await;
+    keeps_its_contract(RequestBodyTimeoutLayer::new().gap(HOUR)).await;
 }
