@@ -2,7 +2,7 @@
 
 mod case;
 mod laws;
-mod reference;
+pub(crate) mod reference;
 
 use std::convert::Infallible;
 use std::fmt::Debug;
