@@ -17,14 +17,18 @@ use bytes::Bytes;
 use futures_core::Stream;
 use http_body::{Body, Frame};
 use tokio::runtime::Runtime;
-use tower_http::timeout::TimeoutBody;
-use tower_lifeline::{Heartbeat, HeartbeatBody};
+use tower_http::timeout::{DeadlineBody, TimeoutBody};
+use tower_lifeline::{Heartbeat, HeartbeatBody, Timeouts};
 
 /// A name with a dash is compared with what stands before the dash, a name without one with `bare`.
-pub(crate) const VARIANTS: [&str; 11] = [
+pub(crate) const VARIANTS: [&str; 16] = [
     "bare",
     "heartbeat",
-    "timeout",
+    "timeouts",
+    "both",
+    "tower_http_timeout",
+    "tower_http_deadline",
+    "tower_http_stacked",
     "axum",
     "axum-heartbeat",
     "sse",
@@ -33,6 +37,7 @@ pub(crate) const VARIANTS: [&str; 11] = [
     "sse-keep-alive",
     "hyper",
     "hyper-heartbeat",
+    "hyper-timeouts",
 ];
 
 /// What a body has to carry.
@@ -80,7 +85,15 @@ pub(crate) fn carry(runtime: &Runtime, variant: &str, load: &Load) -> Moved {
     match variant {
         "bare" => drained(runtime, frames()),
         "heartbeat" => drained(runtime, HeartbeatBody::new(frames(), heartbeat())),
-        "timeout" => drained(runtime, TimeoutBody::new(Duration::from_secs(15), frames())),
+        "timeouts" => drained(runtime, limited(frames())),
+        "both" => drained(runtime, HeartbeatBody::new(limited(frames()), heartbeat())),
+        "tower_http_timeout" => drained(runtime, TimeoutBody::new(LIMIT, frames())),
+        "tower_http_deadline" => drained(runtime, DeadlineBody::new(LIMIT, frames())),
+        // First byte, inter-chunk and total, as far as two of them come near the first two.
+        "tower_http_stacked" => {
+            let inner = DeadlineBody::new(LIMIT, TimeoutBody::new(LIMIT, frames()));
+            drained(runtime, TimeoutBody::new(LIMIT, inner))
+        }
         "axum" => drained(runtime, AxumBody::new(frames())),
         "axum-heartbeat" => drained(runtime, HeartbeatBody::new(AxumBody::new(frames()), heartbeat())),
         "sse" => drained(runtime, sse(load)),
@@ -93,8 +106,17 @@ pub(crate) fn carry(runtime: &Runtime, variant: &str, load: &Load) -> Moved {
         }
         "hyper" => hyper_null::served(runtime, frames(), load),
         "hyper-heartbeat" => hyper_null::served(runtime, HeartbeatBody::new(frames(), heartbeat()), load),
+        "hyper-timeouts" => hyper_null::served(runtime, limited(frames()), load),
         unknown => panic!("a variant is one of {VARIANTS:?}, got {unknown:?}"),
     }
+}
+
+const LIMIT: Duration = Duration::from_secs(15);
+
+/// All limits that a body can have.
+fn limited(body: Frames) -> tower_lifeline::TimeoutBody<Frames> {
+    let limits = Timeouts::new().first_byte(LIMIT).inter_chunk(LIMIT).total(LIMIT);
+    tower_lifeline::TimeoutBody::new(body, limits)
 }
 
 fn sse(load: &Load) -> AxumBody {

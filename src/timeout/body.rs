@@ -3,6 +3,7 @@
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
@@ -10,9 +11,11 @@ use pin_project_lite::pin_project;
 
 use super::bounds::Bounds;
 use super::layer::Progress;
+use super::limits::Timeouts;
 use crate::BoxError;
-use crate::body::{Facts, Parts, Shell, Watch};
+use crate::body::{Facts, Parts, Shell, Watch, now};
 use crate::dialect::Tracker;
+use crate::reject::Ending;
 
 pin_project! {
     /// A body with limits.
@@ -31,6 +34,27 @@ pin_project! {
 }
 
 impl<B: Body<Data = Bytes>> TimeoutBody<B> {
+    /// Limits a body of any kind: every byte is content, and it ends in an error. The total counts from now on, and the
+    /// headers limit is none of its business. With a [`TimeoutLayer`](super::TimeoutLayer) the response's head says more.
+    ///
+    /// ```
+    /// # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+    /// use std::time::Duration;
+    /// use tower_lifeline::testing::{script, timeline};
+    /// use tower_lifeline::{TimeoutBody, Timeouts};
+    ///
+    /// let body = TimeoutBody::new(script("0s=a 8s=b"), Timeouts::new().total(Duration::from_secs(10)));
+    ///
+    /// let error = "error(the exchange has not ended for 10s (total limit: 10s))";
+    /// assert_eq!(timeline(body).await, format!("0s=a 8s=b 10s={error}"));
+    /// # }
+    /// ```
+    pub fn new(inner: B, limits: Timeouts) -> Self {
+        let bounds =
+            Bounds { limits, total: limits.total_from(now()), ending: Ending::Abort, retry: Duration::ZERO };
+        Self::bounded(inner, Tracker::Opaque, Progress::AnyByte, bounds)
+    }
+
     pub(super) fn bounded(inner: B, tracker: Tracker, progress: Progress, bounds: Bounds) -> Self {
         let watched = bounds.limits.first_byte.or(bounds.limits.inter_chunk).is_some();
         let watch = match progress {

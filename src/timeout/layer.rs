@@ -284,10 +284,7 @@ impl Exchange {
 
     /// The end of the exchange under these limits, or the request's own if that is earlier.
     fn total(&self, limits: &Timeouts) -> Option<Total> {
-        let total = limits
-            .total
-            .and_then(|limit| Some(Total { at: self.began.checked_add(limit)?, limit, phase: Phase::Total }));
-        Total::earlier(total, self.deadline)
+        Total::earlier(limits.total_from(self.began), self.deadline)
     }
 
     /// Asked while the handler has not answered. At a tie the headers limit wins, because it says more.

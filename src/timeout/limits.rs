@@ -1,7 +1,9 @@
 //! Timeouts: a limit for each phase of a response; checked when it is made.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use super::bounds::Total;
+use super::phase::Phase;
 use crate::ConfigError;
 use crate::error::valid;
 
@@ -124,6 +126,11 @@ impl Timeouts {
     pub fn try_total(mut self, limit: Duration) -> Result<Self, ConfigError> {
         self.total = Some(at_least_a_millisecond("total", limit)?);
         Ok(self)
+    }
+
+    pub(super) fn total_from(&self, began: Instant) -> Option<Total> {
+        let limit = self.total?;
+        Some(Total { at: began.checked_add(limit)?, limit, phase: Phase::Total })
     }
 
     /// These limits with those of `other` where it sets any.

@@ -4,7 +4,8 @@
 //! limits the phases of the response, [`RequestBodyTimeoutLayer`] those of the upload.
 //!
 //! ```
-//! # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)]
+//! # async fn main() -> Result<(), tower_lifeline::BoxError> {
 //! use std::time::Duration;
 //! use http::{Request, Response};
 //! use tower::{ServiceExt, ServiceBuilder, service_fn};
@@ -23,7 +24,7 @@
 //!     timeline(response.into_body()).await,
 //!     "0s=a 10s=b 40s=error(no further content of the response body for 30s (inter-chunk limit: 30s))"
 //! );
-//! # Ok::<_, BoxError>(()) }
+//! # Ok(()) }
 //! ```
 //!
 //! # The phases
