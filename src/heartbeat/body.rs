@@ -20,8 +20,9 @@ pin_project! {
     /// [`HeartbeatLayer`](super::HeartbeatLayer) makes it; [`new`](Self::new) makes it without tower.
     ///
     /// It gives the inner body's frames, trailers and errors as they come, and heartbeats when the inner body is pending
-    /// for too long. The inner body is dropped as soon as it ends or fails, and is never polled again after that. To be
-    /// dropped before is fine at any point: nothing is spawned, and nothing outlives the body.
+    /// for too long. Only an error that would follow a frame at once waits for 5 ms, or hyper would lose the frame. The
+    /// inner body is dropped as soon as it ends or fails, and is never polled again after that. To be dropped before is
+    /// fine at any point: nothing is spawned, and nothing outlives the body.
     ///
     /// A body whose exact length is known is passed on untouched: it is all there, and its length may be announced.
     ///

@@ -34,7 +34,8 @@
 //! | a BOM comes after a beat that went out first | the BOM is dropped, for it would spoil the first line |
 //! | there were [`most_in_a_row`](Heartbeat::most_in_a_row) beats without content | no more until there is content |
 //! | trailers have been passed on, or the inner body says it is at its end | no more beats |
-//! | the inner body ends or fails | so does this one, at once and with the same error |
+//! | the inner body ends | so does this one, at once |
+//! | the inner body fails | so does this one, with the same error; 5 ms after a frame at the earliest, because hyper throws away what it has not flushed when a body fails |
 //! | the body is dropped | so is all of it: nothing is spawned, no timer is left |
 //!
 //! The clock of a silence starts when somebody waits for the inner body, so the time that a slow client takes is not a
