@@ -29,7 +29,7 @@ use crate::{BoxError, ConfigError};
 ///
 /// When a limit is reached before the response head, the handler is dropped and the response is a 408 (RFC 9110, section
 /// 15.5.9) with `Connection: close`, in the caller's protocol. Behind the head there is only the error that the handler
-/// gets from the body: a [`TimeoutError`].
+/// gets from the body: a [`TimeoutError`](super::TimeoutError).
 ///
 /// ```
 /// use std::time::Duration;
@@ -190,7 +190,7 @@ where
 pin_project! {
     /// The request body that a handler behind [`RequestBodyTimeoutLayer`] gets.
     ///
-    /// Its errors are the inner body's, boxed, or a [`TimeoutError`].
+    /// Its errors are the inner body's, boxed, or a [`TimeoutError`](super::TimeoutError).
     pub struct RequestTimeoutBody<B: Body> {
         #[pin]
         shell: Shell<B>,
