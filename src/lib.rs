@@ -63,6 +63,7 @@ mod body;
 pub mod deadline;
 mod dialect;
 mod error;
+pub mod gate;
 pub mod heartbeat;
 mod jitter;
 pub mod reject;
@@ -77,6 +78,7 @@ pub use deadline::{
 };
 pub use dialect::Dialect;
 pub use error::{BoxError, ConfigError};
+pub use gate::{Gate, GateLayer, GateStats, PermitScope, Shed};
 pub use heartbeat::{
     Beat, Beats, Heartbeat, HeartbeatBody, HeartbeatEvent, HeartbeatLayer, HeartbeatOverride, MidEvent,
     Rhythm,

@@ -15,6 +15,7 @@ pub struct Refusal {
     kind: &'static Kind,
     detail: Cow<'static, str>,
     retry_after: Option<Duration>,
+    status: StatusCode,
 }
 
 /// What all refusals of one kind have in common.
@@ -59,6 +60,30 @@ static REQUEST_BODY: Kind = Kind {
     ..REQUEST_BODY_GAP
 };
 
+static QUEUE_FULL: Kind = Kind {
+    problem_type: "urn:tower-lifeline:queue-full",
+    title: "The server is busy",
+    status: StatusCode::SERVICE_UNAVAILABLE,
+    code: Code::ResourceExhausted,
+    closes: false,
+};
+
+static QUEUE_TIMEOUT: Kind =
+    Kind { problem_type: "urn:tower-lifeline:queue-timeout", code: Code::Unavailable, ..QUEUE_FULL };
+
+static DEADLINE_TOO_SHORT: Kind =
+    Kind { problem_type: "urn:tower-lifeline:deadline-too-short", ..QUEUE_TIMEOUT };
+
+static CLOSED: Kind =
+    Kind { problem_type: "urn:tower-lifeline:closed", title: "The server is closed", ..QUEUE_TIMEOUT };
+
+static KEY_OVER_CAP: Kind = Kind {
+    problem_type: "urn:tower-lifeline:key-over-cap",
+    title: "Too many requests of this caller",
+    status: StatusCode::TOO_MANY_REQUESTS,
+    ..QUEUE_FULL
+};
+
 impl Refusal {
     /// The handler gave no response head within the limit.
     pub(crate) fn headers_timeout(limit: Duration) -> Self {
@@ -85,8 +110,40 @@ impl Refusal {
         Self::new(&REQUEST_BODY, format!("The request body was not complete within {limit:?}."))
     }
 
+    /// All permits are out and the queue is full.
+    pub(crate) fn queue_full() -> Self {
+        Self::new(&QUEUE_FULL, "All places are taken, and so are those in the queue.")
+    }
+
+    /// It has waited for as long as it may.
+    pub(crate) fn queue_timeout() -> Self {
+        Self::new(&QUEUE_TIMEOUT, "No place has become free in time.")
+    }
+
+    /// Its deadline would pass before its turn comes.
+    pub(crate) fn deadline_too_short() -> Self {
+        Self::new(&DEADLINE_TOO_SHORT, "No place would become free before the request's own deadline.")
+    }
+
+    /// Nobody is let in.
+    pub(crate) fn closed() -> Self {
+        Self::new(&CLOSED, "The server takes no requests now.")
+    }
+
+    /// This caller has its share already.
+    pub(crate) fn key_over_cap() -> Self {
+        Self::new(&KEY_OVER_CAP, "This caller has as many requests open as it may have.")
+    }
+
     fn new(kind: &'static Kind, detail: impl Into<Cow<'static, str>>) -> Self {
-        Self { kind, detail: detail.into(), retry_after: None }
+        Self { kind, detail: detail.into(), retry_after: None, status: kind.status }
+    }
+
+    /// Another status in HTTP.
+    #[must_use]
+    pub fn with_status(mut self, status: StatusCode) -> Self {
+        self.status = status;
+        self
     }
 
     /// Says when it makes sense to try again. HTTP counts whole seconds: the time is rounded up, and is at least one.
@@ -118,7 +175,7 @@ impl Refusal {
     /// The status in HTTP. gRPC has none, and Connect its own: [`Code::connect_status`].
     #[must_use]
     pub fn status(&self) -> StatusCode {
-        self.kind.status
+        self.status
     }
 
     /// The failure as the other protocols know it.

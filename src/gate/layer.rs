@@ -1,0 +1,354 @@
+//! GateLayer, its service and its future.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use bytes::Bytes;
+use http::header::EXPECT;
+use http::{Method, Request, Response, StatusCode};
+use http_body::Body;
+use pin_project_lite::pin_project;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use super::body::GateBody;
+use super::handle::{Gate, Inner, PermitScope};
+use super::keys::KeyGuard;
+use super::permit::{Carried, Permit};
+use super::queue::Ticket;
+use super::replay::ReplayBody;
+use super::shared::Arrival;
+use super::shed::{Shed, drain_time};
+use crate::body::{Timer, now};
+use crate::deadline::Deadline;
+use crate::reject::Caller;
+
+/// Lets so many requests in at a time, lets some wait, and refuses the rest at once. See the [module](super) for what
+/// happens when.
+///
+/// All services that one layer makes, and all layers of one [`Gate`], share its permits: axum makes a service for each
+/// route and each method.
+#[derive(Clone, Debug)]
+pub struct GateLayer {
+    gate: Gate,
+}
+
+impl GateLayer {
+    /// The layer of this gate.
+    #[must_use]
+    pub fn new(gate: &Gate) -> Self {
+        Self { gate: gate.clone() }
+    }
+}
+
+impl<S> Layer<S> for GateLayer {
+    type Service = GateService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        GateService { inner, gate: self.gate.clone() }
+    }
+}
+
+/// The service that [`GateLayer`] makes.
+// Nothing is taken in `poll_ready`: a clone that was asked and never called would keep it for ever.
+#[derive(Clone, Debug)]
+pub struct GateService<S> {
+    inner: S,
+    gate: Gate,
+}
+
+impl<S, B, ResBody> Service<Request<B>> for GateService<S>
+where
+    S: Service<Request<ReplayBody<B>>, Response = Response<ResBody>> + Clone,
+    B: Body<Data = Bytes>,
+    ResBody: Body<Data = Bytes>,
+{
+    type Response = Response<GateBody<ResBody>>;
+    type Error = S::Error;
+    type Future = GateFuture<S, B>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<B>) -> Self::Future {
+        let gate = &self.gate.inner;
+        let (request, entry) = gate.enter(request);
+        let state = match entry {
+            Entry::Exempt => State::running(request.map(ReplayBody::untouched), None, &mut self.inner, gate),
+            Entry::Admitted(permit) => {
+                State::running(request.map(ReplayBody::untouched), Some(permit), &mut self.inner, gate)
+            }
+            Entry::MustWait(key) => {
+                // The service that was asked for its readiness is the one to call; the clone stays here.
+                let clone = self.inner.clone();
+                let service = std::mem::replace(&mut self.inner, clone);
+                let waiter = Waiter::new(service, request, Place::new(Arc::clone(gate), key));
+                State::Waiting { waiter: Some(Box::new(waiter)) }
+            }
+            Entry::Refused(reason) => {
+                State::Refused { answer: Some(gate.refuse(reason, &Caller::of_request(&request))) }
+            }
+        };
+        GateFuture { state }
+    }
+}
+
+/// What becomes of a request as soon as it arrives.
+enum Entry {
+    Exempt,
+    Admitted(Permit),
+    /// There may be a place in the queue.
+    MustWait(Option<KeyGuard>),
+    Refused(Shed),
+}
+
+impl Inner {
+    fn enter<B>(self: &Arc<Self>, request: Request<B>) -> (Request<B>, Entry) {
+        if self.settings.exempt.is_none() && self.settings.per_key.is_none() {
+            let entry = self.admit(&request, None);
+            return (request, entry);
+        }
+        let (parts, body) = request.into_parts();
+        let exempt = self.settings.exempt.as_ref().is_some_and(|exempt| exempt(&parts));
+        let capped = self.settings.per_key.as_ref().and_then(|(key, cap)| Some((key(&parts)?, *cap)));
+        let request = Request::from_parts(parts, body);
+        let entry = match capped {
+            _ if exempt => Entry::Exempt,
+            None => self.admit(&request, None),
+            Some((key, cap)) => match self.keys.enter(key, cap) {
+                None => Entry::Refused(Shed::KeyOverCap),
+                key => self.admit(&request, key),
+            },
+        };
+        (request, entry)
+    }
+
+    fn admit<B>(self: &Arc<Self>, request: &Request<B>, key: Option<KeyGuard>) -> Entry {
+        if self.shared.is_closed() {
+            return Entry::Refused(Shed::Closed);
+        }
+        if request.extensions().get::<Deadline>().is_some_and(Deadline::is_past) {
+            return Entry::Refused(Shed::DeadlineTooShort);
+        }
+        if self.shared.try_enter() {
+            return Entry::Admitted(self.permit(key));
+        }
+        if self.shared.is_full() { Entry::Refused(Shed::QueueFull) } else { Entry::MustWait(key) }
+    }
+
+    fn permit(self: &Arc<Self>, key: Option<KeyGuard>) -> Permit {
+        self.counts.admitted.fetch_add(1, Relaxed);
+        Permit::new(Arc::clone(self), key)
+    }
+}
+
+pin_project! {
+    /// The future of [`GateService`]. To drop it gives everything back: a place in the queue, a permit, the handler.
+    pub struct GateFuture<S, B>
+    where
+        S: Service<Request<ReplayBody<B>>>,
+        B: Body,
+    {
+        #[pin]
+        state: State<S, B>,
+    }
+}
+
+impl<S, B> std::fmt::Debug for GateFuture<S, B>
+where
+    S: Service<Request<ReplayBody<B>>>,
+    B: Body,
+{
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("GateFuture").finish_non_exhaustive()
+    }
+}
+
+pin_project! {
+    #[project = StateProj]
+    enum State<S, B>
+    where
+        S: Service<Request<ReplayBody<B>>>,
+        B: Body,
+    {
+        Waiting { waiter: Option<Box<Waiter<S, B>>> },
+        Running { #[pin] handler: S::Future, permit: Option<Carried>, scope: PermitScope, connect: bool },
+        Refused { answer: Option<Response<Bytes>> },
+    }
+}
+
+impl<S, B, ResBody> State<S, B>
+where
+    S: Service<Request<ReplayBody<B>>, Response = Response<ResBody>>,
+    B: Body,
+{
+    fn running(
+        mut request: Request<ReplayBody<B>>,
+        permit: Option<Permit>,
+        service: &mut S,
+        gate: &Inner,
+    ) -> Self {
+        let connect = request.method() == Method::CONNECT;
+        let permit = permit.map(|permit| permit.carried(request.extensions_mut()));
+        Self::Running { handler: service.call(request), permit, scope: gate.settings.scope, connect }
+    }
+}
+
+impl<S, B, ResBody> Future for GateFuture<S, B>
+where
+    S: Service<Request<ReplayBody<B>>, Response = Response<ResBody>>,
+    B: Body<Data = Bytes>,
+    ResBody: Body<Data = Bytes>,
+{
+    type Output = Result<Response<GateBody<ResBody>>, S::Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut state = self.project().state;
+        loop {
+            match state.as_mut().project() {
+                // ## Waiting => (Running | Refused)
+                StateProj::Waiting { waiter } => {
+                    let Some(polled) = waiter.as_mut().map(|waiter| waiter.poll(cx)) else {
+                        return Poll::Pending;
+                    };
+                    let outcome = ready!(polled);
+                    let Some(waiter) = waiter.take() else {
+                        return Poll::Pending;
+                    };
+                    let Waiter { mut service, request, place, .. } = *waiter;
+                    let next = match outcome {
+                        Ok(permit) => State::running(request, Some(permit), &mut service, &place.gate),
+                        Err(reason) => {
+                            let answer = place.gate.refuse(reason, &Caller::of_request(&request));
+                            State::Refused { answer: Some(answer) }
+                        }
+                    };
+                    state.set(next);
+                }
+                // ## Running => done
+                StateProj::Running { handler, permit, scope, connect } => {
+                    let answer = ready!(handler.poll(cx));
+                    // With an error the permit goes with the future.
+                    let permit = permit.take();
+                    return Poll::Ready(answer.map(|response| {
+                        let status = response.status();
+                        let tunnel =
+                            status == StatusCode::SWITCHING_PROTOCOLS || (*connect && status.is_success());
+                        let permit = permit.filter(|_| !tunnel && *scope != PermitScope::Headers);
+                        response.map(|body| GateBody::new(body, permit, *scope))
+                    }));
+                }
+                // ## Refused => done
+                StateProj::Refused { answer } => {
+                    return match answer.take() {
+                        Some(answer) => Poll::Ready(Ok(answer.map(GateBody::of_bytes))),
+                        None => Poll::Pending,
+                    };
+                }
+            }
+        }
+    }
+}
+
+/// A request that waits, and the service that will be called with it.
+struct Waiter<S, B: Body> {
+    service: S,
+    request: Request<ReplayBody<B>>,
+    /// The request's body may be read before the handler asks for it.
+    reads: bool,
+    place: Place,
+}
+
+impl<S, B: Body<Data = Bytes>> Waiter<S, B> {
+    fn new(service: S, request: Request<B>, mut place: Place) -> Self {
+        place.deadline = request.extensions().get::<Deadline>().map(Deadline::instant);
+        // To ask for the body would tell the client to send it, before anybody knows whether it will be wanted.
+        let reads = !request.headers().contains_key(EXPECT);
+        Self { service, request: request.map(ReplayBody::to_be_read), reads, place }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Permit, Shed>> {
+        let outcome = self.place.poll(cx);
+        if outcome.is_pending() && self.reads {
+            let most = self.place.gate.settings.buffer;
+            self.request.body_mut().poll_read(most, cx);
+        }
+        outcome
+    }
+}
+
+/// A place in a gate's queue, or on the way to one. To drop it leaves the queue.
+struct Place {
+    gate: Arc<Inner>,
+    ticket: Option<Ticket>,
+    key: Option<KeyGuard>,
+    deadline: Option<Instant>,
+    arrived: Instant,
+    timer: Option<Pin<Box<Timer>>>,
+}
+
+impl Place {
+    fn new(gate: Arc<Inner>, key: Option<KeyGuard>) -> Self {
+        Self { gate, ticket: None, key, deadline: None, arrived: now(), timer: None }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Permit, Shed>> {
+        let ticket = match self.ticket {
+            Some(ticket) => ticket,
+            None => match self.join(cx) {
+                Ok(Some(ticket)) => *self.ticket.insert(ticket),
+                Ok(None) => return Poll::Ready(Ok(self.gate.permit(self.key.take()))),
+                Err(reason) => return Poll::Ready(Err(reason)),
+            },
+        };
+        if let Poll::Ready(admitted) = self.gate.shared.poll_turn(ticket, cx) {
+            self.ticket = None;
+            if !admitted {
+                return Poll::Ready(Err(Shed::Closed));
+            }
+            self.gate.counts.wait.add(now().saturating_duration_since(self.arrived));
+            return Poll::Ready(Ok(self.gate.permit(self.key.take())));
+        }
+        // A turn that has come beats a time that has passed.
+        let longest = self.arrived.checked_add(self.gate.settings.max_wait);
+        let (until, reason) = match (longest, self.deadline) {
+            (Some(longest), Some(deadline)) if deadline < longest => (deadline, Shed::DeadlineTooShort),
+            (Some(longest), _) => (longest, Shed::QueueTimeout),
+            (None, Some(deadline)) => (deadline, Shed::DeadlineTooShort),
+            (None, None) => return Poll::Pending,
+        };
+        let timer = self.timer.get_or_insert_with(|| Box::pin(Timer::new(until)));
+        ready!(timer.as_mut().poll_at(until, cx));
+        Poll::Ready(Err(reason))
+    }
+
+    /// A place, or `None` for a permit at once.
+    fn join(&self, cx: &Context<'_>) -> Result<Option<Ticket>, Shed> {
+        let shared = &self.gate.shared;
+        if let Some(deadline) = self.deadline {
+            let wait = drain_time(shared.queued(), shared.limit(), self.gate.counts.hold.recent());
+            if deadline.saturating_duration_since(now()) < wait {
+                return Err(Shed::DeadlineTooShort);
+            }
+        }
+        match shared.arrive(cx.waker()) {
+            Arrival::Admitted => Ok(None),
+            Arrival::Queued(ticket) => Ok(Some(ticket)),
+            Arrival::Full => Err(Shed::QueueFull),
+            Arrival::Closed => Err(Shed::Closed),
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Some(ticket) = self.ticket.take() {
+            self.gate.shared.leave(ticket);
+        }
+    }
+}

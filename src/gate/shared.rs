@@ -1,0 +1,173 @@
+//! Permits: taken without a lock as long as nobody waits, handed over in order as soon as somebody does.
+//!
+//! # Why no wake-up is lost
+//!
+//! Who joins the queue makes itself visible in `queued` *before* it looks at `in_flight` once more. Who gives a permit
+//! back takes it off `in_flight` *before* it looks at `queued`. All four are sequentially consistent, so at least one of
+//! the two sees the other, and calls the next in line.
+
+use std::task::{Context, Poll, Waker};
+
+use super::queue::{Queue, Ticket, Turn};
+use super::sync::{AtomicBool, AtomicUsize, Mutex, MutexGuard, Ordering::SeqCst};
+
+#[derive(Debug)]
+pub(super) struct Shared {
+    limit: AtomicUsize,
+    in_flight: AtomicUsize,
+    depth: AtomicUsize,
+    queued: AtomicUsize,
+    closed: AtomicBool,
+    queue: Mutex<Queue>,
+}
+
+/// What somebody who arrives is told.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Arrival {
+    /// A permit is theirs; it has to be given back with [`Shared::release`].
+    Admitted,
+    /// They have a place in the queue; it has to be left with [`Shared::leave`], or a permit got with
+    /// [`Shared::poll_turn`].
+    Queued(Ticket),
+    Full,
+    Closed,
+}
+
+impl Shared {
+    pub(super) fn new(limit: usize, depth: usize) -> Self {
+        Self {
+            limit: AtomicUsize::new(limit),
+            in_flight: AtomicUsize::new(0),
+            depth: AtomicUsize::new(depth),
+            queued: AtomicUsize::new(0),
+            closed: AtomicBool::new(false),
+            queue: Mutex::new(Queue::default()),
+        }
+    }
+
+    /// A permit at once, if one is free and nobody waits.
+    pub(super) fn try_enter(&self) -> bool {
+        // Nobody overtakes those who wait.
+        self.queued.load(SeqCst) == 0 && self.take()
+    }
+
+    /// Whether somebody who arrives now would have no place. One look, because a refusal has to be cheap.
+    pub(super) fn is_full(&self) -> bool {
+        self.queued.load(SeqCst) >= self.depth.load(SeqCst)
+    }
+
+    pub(super) fn arrive(&self, waker: &Waker) -> Arrival {
+        if self.closed.load(SeqCst) {
+            return Arrival::Closed;
+        }
+        if self.try_enter() {
+            return Arrival::Admitted;
+        }
+        let ticket = {
+            let mut queue = self.lock();
+            if queue.len() >= self.depth() {
+                return Arrival::Full;
+            }
+            self.queued.fetch_add(1, SeqCst);
+            queue.join(waker.clone())
+        };
+        // A permit may have been given back while nobody was seen to wait.
+        self.call_next();
+        Arrival::Queued(ticket)
+    }
+
+    /// Ready with a permit, or with the news that the gate has been closed, which leaves the queue.
+    pub(super) fn poll_turn(&self, ticket: Ticket, cx: &Context<'_>) -> Poll<bool> {
+        let turn = self.lock().ask(ticket, cx.waker());
+        match turn {
+            Turn::Now => Poll::Ready(true),
+            Turn::NotYet(_) if self.closed.load(SeqCst) => {
+                self.leave(ticket);
+                Poll::Ready(false)
+            }
+            Turn::NotYet(_) => Poll::Pending,
+        }
+    }
+
+    pub(super) fn leave(&self, ticket: Ticket) {
+        let left = self.lock().leave(ticket);
+        match left {
+            Some(Turn::Now) => self.release(),
+            Some(Turn::NotYet(_)) => {
+                self.queued.fetch_sub(1, SeqCst);
+            }
+            None => {}
+        }
+    }
+
+    pub(super) fn release(&self) {
+        self.in_flight.fetch_sub(1, SeqCst);
+        if self.queued.load(SeqCst) > 0 {
+            self.call_next();
+        }
+    }
+
+    /// Permits beyond a lower limit are not taken away: they are not given out again.
+    pub(super) fn resize(&self, limit: usize) {
+        self.limit.store(limit, SeqCst);
+        self.call_next();
+    }
+
+    pub(super) fn set_depth(&self, depth: usize) {
+        self.depth.store(depth, SeqCst);
+    }
+
+    pub(super) fn close(&self) {
+        self.closed.store(true, SeqCst);
+        let wakers: Vec<Waker> = self.lock().wakers().cloned().collect();
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    pub(super) fn reopen(&self) {
+        self.closed.store(false, SeqCst);
+    }
+
+    pub(super) fn is_closed(&self) -> bool {
+        self.closed.load(SeqCst)
+    }
+
+    pub(super) fn limit(&self) -> usize {
+        self.limit.load(SeqCst)
+    }
+
+    pub(super) fn depth(&self) -> usize {
+        self.depth.load(SeqCst)
+    }
+
+    pub(super) fn in_flight(&self) -> usize {
+        self.in_flight.load(SeqCst)
+    }
+
+    pub(super) fn queued(&self) -> usize {
+        self.queued.load(SeqCst)
+    }
+
+    /// Hands free permits to those who have waited longest.
+    fn call_next(&self) {
+        let mut called = Vec::new();
+        {
+            let mut queue = self.lock();
+            while queue.len() > 0 && self.take() {
+                self.queued.fetch_sub(1, SeqCst);
+                called.extend(queue.call());
+            }
+        }
+        // A waker may run anything, so never under the lock.
+        called.into_iter().for_each(Waker::wake);
+    }
+
+    fn take(&self) -> bool {
+        let free = |in_flight| (in_flight < self.limit.load(SeqCst)).then(|| in_flight + 1);
+        self.in_flight.fetch_update(SeqCst, SeqCst, free).is_ok()
+    }
+
+    // Nothing in here panics while the lock is held, and the queue is whole at every step.
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+}
