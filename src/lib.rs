@@ -85,7 +85,8 @@ pub use heartbeat::{
 };
 pub use reject::{Caller, Ending, Protocol, Refusal};
 pub use timeout::{
-    HeadersFrom, Phase, Progress, RequestBodyTimeoutLayer, TimeoutBody, TimeoutError, TimeoutLayer, Timeouts,
+    ConnectTimeoutLayer, HeadersFrom, Phase, Progress, RequestBodyTimeoutLayer, TimeoutBody, TimeoutError,
+    TimeoutLayer, Timeouts,
 };
 
 /// The README's code, compiled.

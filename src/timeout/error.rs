@@ -60,6 +60,7 @@ impl fmt::Display for TimeoutError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { phase, limit, elapsed } = self;
         match phase {
+            Phase::Connect => write!(f, "no connection")?,
             Phase::RequestGap => write!(f, "no bytes of the request body")?,
             Phase::RequestTotal => write!(f, "the request body has not ended")?,
             Phase::Headers => write!(f, "no response head")?,

@@ -89,6 +89,7 @@
 
 mod body;
 mod bounds;
+mod connect;
 mod error;
 mod layer;
 mod limits;
@@ -100,6 +101,7 @@ mod upload;
 
 pub use body::TimeoutBody;
 pub(crate) use bounds::Bounds;
+pub use connect::{ConnectTimeoutFuture, ConnectTimeoutLayer, ConnectTimeoutService};
 pub use error::TimeoutError;
 pub use layer::{HeadersFrom, Progress, TimeoutFuture, TimeoutLayer, TimeoutService};
 pub use limits::Timeouts;

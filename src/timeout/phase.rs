@@ -16,6 +16,9 @@ use std::fmt;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Phase {
+    /// From the call of a connector to its connection, around a client: see
+    /// [`ConnectTimeoutLayer`](super::ConnectTimeoutLayer).
+    Connect,
     /// While the handler waits for the request body: from the moment when it begins to wait to the next bytes.
     RequestGap,
     /// From the call to the end of the request body.
@@ -36,6 +39,7 @@ pub enum Phase {
 impl Phase {
     pub(crate) fn word(self) -> &'static str {
         match self {
+            Self::Connect => "connect",
             Self::RequestGap => "request gap",
             Self::RequestTotal => "request total",
             Self::Headers => "headers",

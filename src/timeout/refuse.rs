@@ -26,14 +26,19 @@ impl Renderer {
         let refusal = match error.phase() {
             Phase::RequestGap => Refusal::request_body_gap_timeout(limit),
             Phase::RequestTotal => Refusal::request_body_timeout(limit),
-            Phase::Headers | Phase::FirstByte | Phase::InterChunk => Refusal::headers_timeout(limit),
+            Phase::Connect | Phase::Headers | Phase::FirstByte | Phase::InterChunk => {
+                Refusal::headers_timeout(limit)
+            }
             Phase::Total => Refusal::total_timeout(limit),
             Phase::Deadline => Refusal::deadline_exceeded(limit),
         };
-        match &self.0 {
+        let mut response = match &self.0 {
             Some(render) => render(refusal, caller),
             None => refusal.into_response(caller),
-        }
+        };
+        // Around a client this is how it differs from an answer that the server gave.
+        response.extensions_mut().insert(*error);
+        response
     }
 }
 

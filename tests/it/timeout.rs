@@ -3,15 +3,16 @@
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{Request, Response, StatusCode};
+use http::{Request, Response, StatusCode, Uri};
 use http_body::Body;
 use http_body_util::{BodyExt, Empty};
 use tokio::time::sleep;
 use tower::{Layer, ServiceExt, service_fn};
 use tower_lifeline::testing::{Script, script, timeline};
 use tower_lifeline::{
-    BoxError, Deadline, DeadlineHeader, DeadlineLayer, Ending, HeadersFrom, Heartbeat, HeartbeatBody,
-    HeartbeatLayer, Phase, Progress, RequestBodyTimeoutLayer, TimeoutError, TimeoutLayer, Timeouts,
+    BoxError, ConnectTimeoutLayer, Deadline, DeadlineHeader, DeadlineLayer, Ending, HeadersFrom, Heartbeat,
+    HeartbeatBody, HeartbeatLayer, Phase, Progress, RequestBodyTimeoutLayer, TimeoutError, TimeoutLayer,
+    Timeouts,
 };
 
 const fn s(seconds: u64) -> Duration {
@@ -501,4 +502,98 @@ async fn a_deadline_that_is_past_leaves_a_handler_that_is_ready_its_answer() {
     request.extensions_mut().insert(Deadline::after(Duration::ZERO));
     let answer = answer(&TimeoutLayer::new(limits()), request, Duration::ZERO, opaque("0s=a 0s=end")).await;
     assert_eq!(answer.status(), 200);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_carries_the_error_whoever_renders_it() {
+    let error = |answer: Response<_>| answer.extensions().get::<TimeoutError>().map(|error| error.phase());
+    let layer = TimeoutLayer::new(limits().headers(s(5)));
+    let plain = layer.clone().render(|_, _| Response::new(Bytes::new()));
+    for layer in [layer.clone(), plain] {
+        let refused = answer(&layer, Request::new(Empty::new()), s(6), opaque("")).await;
+        assert_eq!(error(refused.map(drop)), Some(Phase::Headers));
+    }
+    let answered = answer(&layer, Request::new(Empty::new()), s(4), opaque("")).await;
+    assert_eq!(error(answered.map(drop)), None);
+
+    let reads = service_fn(async |request: Request<_>| {
+        let _ = BodyExt::collect(request.into_body()).await;
+        Ok::<_, BoxError>(opaque("0s=end"))
+    });
+    let uploads = RequestBodyTimeoutLayer::new().gap(s(5)).layer(reads);
+    let refused = uploads.oneshot(Request::new(script("6s=a"))).await.unwrap();
+    assert_eq!(error(refused.map(drop)), Some(Phase::RequestGap));
+}
+
+/// What a connector that takes so long gives behind a limit of 5 s, and when.
+async fn connecting(takes: Duration, gives: Result<&'static str, BoxError>) -> String {
+    let mut gives = Some(gives);
+    let connector = service_fn(move |_| {
+        let gives = gives.take().expect("one attempt");
+        async move {
+            sleep(takes).await;
+            gives
+        }
+    });
+    let began = tokio::time::Instant::now();
+    let given = ConnectTimeoutLayer::new(s(5)).layer(connector).oneshot(Uri::from_static("upstream")).await;
+    let given = given.map_or_else(|error| format!("error({error})"), str::to_owned);
+    format!("{}s={given}", began.elapsed().as_secs())
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_time_to_a_connection_is_limited() {
+    assert_eq!(connecting(s(0), Ok("connected")).await, "0s=connected");
+    assert_eq!(connecting(s(4), Ok("connected")).await, "4s=connected");
+    assert_eq!(connecting(s(4), Err("refused".into())).await, "4s=error(refused)");
+    assert_eq!(connecting(s(6), Ok("late")).await, "5s=error(no connection for 5s (connect limit: 5s))");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_that_is_ready_beats_a_limit_that_is_due() {
+    assert_eq!(connecting(s(5), Ok("connected")).await, "5s=connected");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_attempt_is_dropped_with_its_future_and_at_its_limit() {
+    let attempt = std::sync::Arc::new(());
+    let held = std::sync::Arc::clone(&attempt);
+    let connector = service_fn(move |_| {
+        let held = std::sync::Arc::clone(&held);
+        async move {
+            std::future::pending::<()>().await;
+            drop(held);
+            Ok::<(), BoxError>(())
+        }
+    });
+    let open = || std::sync::Arc::strong_count(&attempt) - 2;
+    let mut connector = ConnectTimeoutLayer::new(s(5)).layer(connector);
+    let mut call = || tower::Service::call(&mut connector, Uri::from_static("upstream"));
+
+    let mut future = Box::pin(call());
+    assert!(tokio::time::timeout(s(1), &mut future).await.is_err());
+    assert_eq!(open(), 1);
+    drop(future);
+    assert_eq!(open(), 0);
+
+    let mut future = std::pin::pin!(call());
+    let error = future.as_mut().await.unwrap_err();
+    assert_eq!(error.downcast::<TimeoutError>().expect("ours").phase(), Phase::Connect);
+    // The future is still there; the attempt is not.
+    assert_eq!(open(), 0);
+}
+
+/// There is no runtime here, without which a timer cannot be made.
+#[test]
+fn a_connection_that_is_there_at_once_needs_no_timer() {
+    let connector = service_fn(|_| std::future::ready(Ok::<_, BoxError>("connected")));
+    let connected = ConnectTimeoutLayer::new(s(5)).layer(connector).oneshot(Uri::from_static("upstream"));
+    assert_eq!(futures_util::FutureExt::now_or_never(connected).expect("at once").unwrap(), "connected");
+}
+
+#[test]
+fn a_connect_limit_that_cannot_work_is_refused() {
+    let error = ConnectTimeoutLayer::try_new(Duration::from_micros(999)).unwrap_err();
+    assert_eq!(error.to_string(), "the connect limit is at least 1ms, got 999µs");
+    assert!(ConnectTimeoutLayer::try_new(Duration::MAX).is_ok());
 }

@@ -3,3 +3,4 @@
 pub(crate) mod probe;
 pub(crate) mod streams;
 pub(crate) mod whatwg;
+pub(crate) mod wire;
