@@ -25,6 +25,8 @@ use crate::{BoxError, ConfigError};
 /// the error is a [`TimeoutError`] of [`Phase::Connect`]; a client has it among its error's sources. A connection that is
 /// ready beats a limit that is due.
 ///
+/// hyper-util wants the future of a connector to be `Unpin`; this one is when the inner one is.
+///
 /// ```
 /// use std::time::Duration;
 /// use hyper_util::client::legacy::{Client, connect::HttpConnector};

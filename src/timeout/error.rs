@@ -7,10 +7,15 @@ use super::phase::Phase;
 
 /// A phase took longer than its limit.
 ///
-/// Body errors downcast to it:
+/// The extensions of an answer that is a refusal hold it, and body errors downcast to it:
 ///
 /// ```
+/// use http::Response;
 /// use tower_lifeline::{BoxError, TimeoutError};
+///
+/// fn is_refusal<B>(answer: &Response<B>) -> bool {
+///     answer.extensions().get::<TimeoutError>().is_some()
+/// }
 ///
 /// fn is_timeout(error: &BoxError) -> bool {
 ///     error.downcast_ref::<TimeoutError>().is_some()

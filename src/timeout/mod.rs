@@ -1,7 +1,8 @@
 //! One limit for each phase of an exchange, and an end that the caller understands.
 //!
 //! One timeout cannot serve a queue, an upload, a thinking model, a token stream and a whole request. [`TimeoutLayer`]
-//! limits the phases of the response, [`RequestBodyTimeoutLayer`] those of the upload.
+//! limits the phases of the response, [`RequestBodyTimeoutLayer`] those of the upload, and around a client
+//! [`ConnectTimeoutLayer`] the time to a connection.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread", start_paused = true)]
@@ -66,8 +67,9 @@
 //!
 //! # Endings
 //!
-//! Before the head a refusal is a response, in the caller's protocol: see [`Refusal`](crate::Refusal). Behind it a stream ends as its
-//! protocol allows: see [`Ending`](crate::Ending). A partial event or message is never completed, and where nothing can be said the body
+//! Before the head a refusal is a response, in the caller's protocol: see [`Refusal`](crate::Refusal). Its extensions hold the
+//! [`TimeoutError`], for a log outside of this layer or for a client. Behind the head a stream ends as its protocol allows:
+//! see [`Ending`](crate::Ending). A partial event or message is never completed, and where nothing can be said the body
 //! fails with a [`TimeoutError`], which resets an HTTP/2 stream and cuts an HTTP/1 connection.
 //!
 //! # Per request
@@ -75,6 +77,49 @@
 //! [`Timeouts`] in the request's extensions change the limits of that exchange, and in the response's extensions those of
 //! its body; the response's win. [`TimeoutLayer::ceiling`] is above both. A [`Deadline`](crate::Deadline) in the request's extensions
 //! is an earlier end for the total.
+//!
+//! # Around a client
+//!
+//! The same layer limits the phases of a call to somebody else, around any client that is a `Service<http::Request<_>>`, and
+//! [`ConnectTimeoutLayer`] stands around the client's connector:
+//!
+//! ```
+//! use std::time::Duration;
+//! use bytes::Bytes;
+//! use http::Request;
+//! use http_body_util::{BodyExt, Empty};
+//! use hyper_util::client::legacy::{Client, connect::HttpConnector};
+//! use hyper_util::rt::TokioExecutor;
+//! use tower::{Layer, ServiceExt};
+//! use tower_lifeline::{BoxError, ConnectTimeoutLayer, Ending, TimeoutError, TimeoutLayer, Timeouts};
+//!
+//! let connector = ConnectTimeoutLayer::new(Duration::from_secs(5)).layer(HttpConnector::new());
+//! let client = Client::builder(TokioExecutor::new()).build(connector);
+//!
+//! let limits = Timeouts::new().headers(Duration::from_secs(30)).inter_chunk(Duration::from_secs(90));
+//! let client = TimeoutLayer::new(limits).ending(Ending::Abort).layer(client);
+//!
+//! # let _ = async move {
+//! let request = Request::get("http://upstream/").body(Empty::<Bytes>::new())?;
+//! let answer = client.oneshot(request).await?; // no connection: an error of the client
+//! if let Some(late) = answer.extensions().get::<TimeoutError>() {
+//!     return Err((*late).into()); // no head
+//! }
+//! let body = answer.into_body().collect().await?; // no further content: an error of the body
+//! # drop(body);
+//! # Ok::<_, BoxError>(()) };
+//! ```
+//!
+//! A client's error type has no room for ours, so a call that gets no head in time is answered with a 504 of our own. The
+//! [`TimeoutError`] in its extensions tells it from a 504 of the server's: extensions do not travel. The headers limit counts
+//! from the call, so it covers the wait for a connection.
+//!
+//! Who reads a stream wants an error at its end, which is [`Ending::Abort`](crate::Ending::Abort). Who passes it on leaves the
+//! ending to the layer, and the stream says itself how it ended.
+//!
+//! A call that reaches a limit is dropped: that closes its HTTP/1 connection, or resets its HTTP/2 stream. Give each call the
+//! [`Deadline`](crate::Deadline) of the request that it is made for, as an extension: it ends the call here, and
+//! [`PropagateDeadlineLayer`](crate::PropagateDeadlineLayer) tells the server. `examples/upstream.rs` has all of it.
 //!
 //! # With other layers
 //!

@@ -119,7 +119,7 @@ async fn no_head_in_time_is_told_from_the_upstreams_own_504() {
 async fn a_stream_that_is_passed_on_says_how_it_ended() {
     let layer = TimeoutLayer::new(Timeouts::new().inter_chunk(s(9))).retry(s(0));
     for version in VERSIONS {
-        let upstream = Upstream { stream: "0s=a", ..UPSTREAM };
+        let upstream = Upstream { stream: "0s=a 60s=b", ..UPSTREAM };
         let answer = upstream.asked(version, layer.clone(), &Open::default()).await;
         assert_eq!(
             timeline(answer.into_body()).await,
