@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use pin_project_lite::pin_project;
 use tokio::task::coop::unconstrained;
@@ -40,6 +40,9 @@ impl Timer {
 
     /// Ready at `at`. Until then this task will be woken.
     pub(crate) fn poll_at(self: Pin<&mut Self>, at: Instant, cx: &mut Context<'_>) -> Poll<()> {
+        // tokio rounds up to its next millisecond, and panics when that is beyond the clock's range.
+        const ROUNDING: Duration = Duration::from_millis(1);
+        let at = if at.checked_add(ROUNDING).is_some() { at } else { at - ROUNDING };
         let mut this = self.project();
         if this.waker.is_none() || this.sleep.deadline() != at.into() {
             this.sleep.as_mut().reset(at.into());

@@ -145,8 +145,9 @@ where
 
 impl Clocks {
     fn poll_cut(&mut self, proxy: ImpatientProxy, cx: &mut Context<'_>) -> Poll<ProxyCut> {
-        let idle = proxy.idle.map(|limit| (self.last_bytes + limit, ProxyCut::Silent(limit)));
-        let age = proxy.lifetime.map(|limit| (self.began + limit, ProxyCut::TooOld(limit)));
+        let after = |from: Instant, limit, cut: fn(_) -> _| Some((from.checked_add(limit)?, cut(limit)));
+        let idle = proxy.idle.and_then(|limit| after(self.last_bytes, limit, ProxyCut::Silent));
+        let age = proxy.lifetime.and_then(|limit| after(self.began, limit, ProxyCut::TooOld));
         let Some((at, cut)) = idle.into_iter().chain(age).min_by_key(|(at, _)| *at) else {
             return Poll::Pending;
         };

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::Body;
-use tokio::time::{Instant, timeout_at};
+use tokio::time::{Instant, timeout};
 
 use super::notation::{What, draw, draw_time};
 
@@ -43,7 +43,7 @@ where
         let frame = poll_fn(|cx| body.as_mut().poll_frame(cx));
         let frame = match most {
             None => frame.await,
-            Some(most) => match timeout_at(began + most, frame).await {
+            Some(most) => match timeout(most.saturating_sub(began.elapsed()), frame).await {
                 Ok(frame) => frame,
                 Err(_) => {
                     drawn.push(format!("{}=open", draw_time(most)));

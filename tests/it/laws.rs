@@ -15,7 +15,7 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 use tokio::time::timeout;
 use tower::{Layer, Service, ServiceExt};
-use tower_lifeline::testing::{ScriptError, script, timeline, timeline_for};
+use tower_lifeline::testing::{ImpatientProxy, ScriptError, script, timeline, timeline_for};
 use tower_lifeline::timeout::RequestTimeoutBody;
 use tower_lifeline::{
     BoxError, Heartbeat, HeartbeatBody, HeartbeatEvent, HeartbeatLayer, MidEvent, RequestBodyTimeoutLayer,
@@ -444,4 +444,41 @@ async fn a_service_keeps_its_contract() {
     keeps_its_contract(HeartbeatLayer::every(SECOND)).await;
     keeps_its_contract(TimeoutLayer::new(limits())).await;
     keeps_its_contract(RequestBodyTimeoutLayer::new().gap(HOUR)).await;
+}
+
+/// tokio panics when it is to wait for the last millisecond of the clock.
+#[tokio::test(start_paused = true)]
+async fn settings_reach_to_the_end_of_the_clock() {
+    let left = left_of_the_clock();
+    for far in [left, left - Duration::from_micros(900), left - SECOND, Duration::MAX] {
+        let stream = "0s=a 3s=b 5s=end";
+        let beating = HeartbeatBody::new(script(stream), Heartbeat::every(far));
+        assert_eq!(timeline(beating).await, stream, "{far:?}");
+        let limits = Timeouts::new().headers(far).first_byte(far).inter_chunk(far).total(far);
+        assert_eq!(timeline(TimeoutBody::new(script(stream), limits)).await, stream, "{far:?}");
+        let slow = tower::service_fn(|_: Request<()>| async {
+            tokio::time::sleep(SECOND).await;
+            Ok::<_, Infallible>(Response::new(script("0s=end")))
+        });
+        let answer =
+            TimeoutLayer::new(limits).layer(slow).oneshot(Request::new(())).await.expect("an answer");
+        assert_eq!(answer.status(), 200, "{far:?}");
+    }
+    let proxy = ImpatientProxy::new().idle(Duration::MAX).lifetime(Duration::MAX);
+    let carried = proxy.carry_body(script("0s=a 3s=end"));
+    assert_eq!(timeline_for(carried, Duration::MAX).await, "0s=a 3s=end");
+}
+
+/// The longest time that can be added to now.
+fn left_of_the_clock() -> Duration {
+    let now = tokio::time::Instant::now();
+    let mut left = Duration::ZERO;
+    let mut step = Duration::MAX;
+    while !step.is_zero() {
+        match left.checked_add(step).filter(|more| now.checked_add(*more).is_some()) {
+            Some(more) => left = more,
+            None => step /= 2,
+        }
+    }
+    left
 }
