@@ -217,9 +217,11 @@ impl<B: Body<Data = Bytes>> Shell<B> {
         let this = self.as_mut().project();
         let item = match item.map(|result| result.map(Frame::into_data)) {
             Some(Ok(Ok(data))) => {
+                // A frame that was empty before passes: a body that gives nothing else would be asked for ever.
+                let passes = data.is_empty();
                 let frame = Frame::data(this.facts.drop_bom(data));
                 this.facts.passed(&frame);
-                return frame.data_ref().is_some_and(|data| !data.is_empty()).then_some(frame);
+                return frame.data_ref().is_some_and(|data| passes || !data.is_empty()).then_some(frame);
             }
             Some(Ok(Err(trailers))) => Some(Ok(trailers)),
             Some(Err(error)) => Some(Err(error)),

@@ -482,3 +482,31 @@ fn left_of_the_clock() -> Duration {
     }
     left
 }
+
+/// A body that is pending once and then gives empty frames, for ever.
+struct Empties {
+    asked: usize,
+}
+
+impl Body for Empties {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        _: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        self.asked += 1;
+        assert!(self.asked < 10, "asked again and again");
+        if self.asked == 1 { Poll::Pending } else { Poll::Ready(Some(Ok(Frame::data(Bytes::new())))) }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn empty_frames_behind_a_first_beat_do_not_keep_a_turn_going() {
+    let mut body = HeartbeatBody::new(Empties { asked: 0 }, Heartbeat::default().at_once());
+    for expected in [":\n", "", "", ""] {
+        let frame = body.frame().await.expect("a frame").expect("no error");
+        assert_eq!(frame.into_data().expect("data"), expected);
+    }
+}
