@@ -70,6 +70,8 @@ impl Facts {
     /// The most that a body may fall short of the inner body's own lower bound.
     pub(crate) fn may_drop(&self) -> u64 {
         match self.bom {
+            // A beat may still come first, and be shorter than the BOM for which there is no place then.
+            Bom::Passes if self.tracker == Tracker::EventStream(Boundary::Start) => BOM.len() as u64,
             Bom::Passes => 0,
             Bom::Dropped(kept) => BOM.len() as u64 - u64::from(kept),
         }

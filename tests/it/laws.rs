@@ -10,12 +10,12 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body::{Body, Frame};
+use http_body::{Body, Frame, SizeHint};
 use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 use tokio::time::timeout;
 use tower::{Layer, Service, ServiceExt};
-use tower_lifeline::testing::{ImpatientProxy, ScriptError, script, timeline, timeline_for};
+use tower_lifeline::testing::{ImpatientProxy, Script, ScriptError, script, timeline, timeline_for};
 use tower_lifeline::timeout::RequestTimeoutBody;
 use tower_lifeline::{
     BoxError, Heartbeat, HeartbeatBody, HeartbeatEvent, HeartbeatLayer, MidEvent, RequestBodyTimeoutLayer,
@@ -508,5 +508,50 @@ async fn empty_frames_behind_a_first_beat_do_not_keep_a_turn_going() {
     for expected in [":\n", "", "", ""] {
         let frame = body.frame().await.expect("a frame").expect("no error");
         assert_eq!(frame.into_data().expect("data"), expected);
+    }
+}
+
+/// A body that knows how many bytes it has at the least.
+struct AtLeast {
+    script: Script,
+    bytes: u64,
+}
+
+impl Body for AtLeast {
+    type Data = Bytes;
+    type Error = ScriptError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, ScriptError>>> {
+        let polled = Pin::new(&mut self.script).poll_frame(cx);
+        if let Poll::Ready(Some(Ok(frame))) = &polled {
+            self.bytes -= frame.data_ref().map_or(0, |data| data.len() as u64);
+        }
+        polled
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let mut hint = SizeHint::new();
+        hint.set_lower(self.bytes);
+        hint
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lower_bound_stays_true_when_a_beat_takes_the_place_of_a_bom() {
+    for stream in [r"2s='\xEF\xBB\xBFdata: a\n\n' 2s=end", r"2s='\xEF\xBB' 3s='\xBFdata: a\n\n' 3s=end"] {
+        let inner = AtLeast { script: script(stream), bytes: 12 };
+        let mut body = HeartbeatBody::new(inner, Heartbeat::every(2 * SECOND - SECOND / 2));
+        let (mut bounds, mut lengths) = (vec![body.size_hint().lower()], Vec::new());
+        while let Some(frame) = body.frame().await {
+            lengths.push(frame.expect("no error").into_data().expect("data").len() as u64);
+            bounds.push(body.size_hint().lower());
+        }
+        assert_eq!(lengths, [2, 9], "a beat, and the rest of the stream");
+        for (at, bound) in bounds.iter().enumerate() {
+            assert!(*bound <= lengths[at..].iter().sum(), "{stream}: {bounds:?} for {lengths:?}");
+        }
     }
 }
