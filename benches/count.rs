@@ -4,20 +4,17 @@ mod support;
 
 use std::process::ExitCode;
 
-use support::{Load, VARIANTS, carry, runtime};
+use support::{Load, PLAIN, VARIANTS, answer, answers, carry, runtime};
 
 fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-    match read(&arguments) {
-        Some((variant, load)) => {
-            assert_eq!(carry(&runtime(), variant, &load), load.moved());
-            ExitCode::SUCCESS
-        }
+    match run(&arguments) {
+        Some(()) => ExitCode::SUCCESS,
         None => {
-            println!("usage: count VARIANT SITUATION FRAMES");
-            println!("variants: {}", VARIANTS.join(" "));
-            println!("situations: ready awaited");
+            println!("usage: count VARIANT SITUATION NUMBER");
+            println!("ready awaited: {}", VARIANTS.join(" "));
+            println!("plain: {}", PLAIN.join(" "));
             // `cargo bench` runs this too, with its own arguments, and wants nothing.
             let asked = !arguments.is_empty() && !arguments.contains(&"--bench");
             if asked { ExitCode::FAILURE } else { ExitCode::SUCCESS }
@@ -25,15 +22,21 @@ fn main() -> ExitCode {
     }
 }
 
-fn read<'a>(arguments: &[&'a str]) -> Option<(&'a str, Load)> {
-    let [variant, situation, frames] = arguments else {
+/// Frames, or requests.
+fn run(arguments: &[&str]) -> Option<()> {
+    let &[variant, situation, number] = arguments else {
         return None;
     };
-    let awaited = match *situation {
-        "ready" => false,
-        "awaited" => true,
+    let number = number.parse().ok()?;
+    match situation {
+        "plain" if PLAIN.contains(&variant) => {
+            assert_eq!(answer(&runtime(), variant, number), answers(variant, number));
+        }
+        "ready" | "awaited" if VARIANTS.contains(&variant) => {
+            let load = Load::events(number, situation == "awaited");
+            assert_eq!(carry(&runtime(), variant, &load), load.moved());
+        }
         _ => return None,
-    };
-    let known = VARIANTS.contains(variant);
-    known.then_some((*variant, Load::events(frames.parse().ok()?, awaited)))
+    }
+    Some(())
 }

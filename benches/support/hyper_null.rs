@@ -1,4 +1,4 @@
-//! hyper's HTTP/1 server without a network: one request comes in, and what goes out is counted and forgotten.
+//! hyper's HTTP/1 server without a network: requests come in, and what goes out is counted and forgotten.
 
 use std::convert::Infallible;
 use std::error::Error as StdError;
@@ -14,12 +14,31 @@ use http_body::Body;
 use hyper::body::Incoming;
 use hyper::rt::{Read, ReadBufCursor, Write};
 use hyper::server::conn::http1;
-use hyper::service::service_fn;
+use hyper::service::{HttpService, service_fn};
 use tokio::runtime::Runtime;
 
 use super::{Load, Moved};
 
-const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+const LAST_REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+
+/// What stands in the head of the response to the last request, and not in others.
+pub(super) const LAST_HEAD: &str = "connection: close\r\n";
+
+/// Serves so many requests on one connection. How many bytes came out?
+pub(super) fn serve<S, B>(runtime: &Runtime, requests: usize, service: S) -> usize
+where
+    S: HttpService<Incoming, ResBody = B, Future: Send> + Send + 'static,
+    S::Error: Into<Box<dyn StdError + Send + Sync>>,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<Box<dyn StdError + Send + Sync>>,
+{
+    let written = Arc::new(AtomicUsize::new(0));
+    let null = Null { requests, written: Arc::clone(&written) };
+    let connection = http1::Builder::new().serve_connection(null, service);
+    runtime.block_on(async { tokio::spawn(connection).await.expect("no panic").expect("no error") });
+    written.load(Ordering::Relaxed)
+}
 
 /// Serves one response with this body and takes the chunked encoding off the count again.
 pub(super) fn served<B>(runtime: &Runtime, body: B, load: &Load) -> Moved
@@ -27,24 +46,21 @@ where
     B: Body<Data = Bytes> + Send + 'static,
     B::Error: Into<Box<dyn StdError + Send + Sync>>,
 {
-    let written = Arc::new(AtomicUsize::new(0));
-    let null = Null { request: REQUEST, written: Arc::clone(&written) };
     let body = Mutex::new(Some(body));
     let answer = service_fn(move |_: Request<Incoming>| {
         let body = body.lock().expect("no panic").take().expect("one request");
         async { Ok::<_, Infallible>(Response::builder().header("date", "then").body(body).expect("a head")) }
     });
-    let connection = http1::Builder::new().serve_connection(null, answer);
-    runtime.block_on(async { tokio::spawn(connection).await.expect("no panic").expect("no error") });
+    let written = serve(runtime, 1, answer);
 
-    let head = "HTTP/1.1 200 OK\r\ndate: then\r\nconnection: close\r\ntransfer-encoding: chunked\r\n\r\n";
+    let head = "HTTP/1.1 200 OK\r\ndate: then\r\ntransfer-encoding: chunked\r\n\r\n";
     let around = format!("{:X}\r\n\r\n", load.chunk.len()).len();
-    let bytes = written.load(Ordering::Relaxed) - head.len() - "0\r\n\r\n".len();
+    let bytes = written - head.len() - LAST_HEAD.len() - "0\r\n\r\n".len();
     Moved { frames: bytes / (around + load.chunk.len()), bytes: bytes - load.frames * around }
 }
 
 struct Null {
-    request: &'static [u8],
+    requests: usize,
     written: Arc<AtomicUsize>,
 }
 
@@ -54,10 +70,13 @@ impl Read for Null {
         _: &mut Context<'_>,
         mut buffer: ReadBufCursor<'_>,
     ) -> Poll<io::Result<()>> {
-        if self.request.is_empty() {
-            return Poll::Pending;
-        }
-        buffer.put_slice(std::mem::take(&mut self.request));
+        let request = match self.requests {
+            0 => return Poll::Pending,
+            1 => LAST_REQUEST,
+            _ => REQUEST,
+        };
+        self.requests -= 1;
+        buffer.put_slice(request);
         Poll::Ready(Ok(()))
     }
 }

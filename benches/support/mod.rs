@@ -1,13 +1,14 @@
 //! What is measured: the variants, and the load they carry. One code for the clock and for the instruction count.
 
 mod hyper_null;
+mod plain;
 
 use std::convert::Infallible;
 use std::fmt;
-use std::future::poll_fn;
+use std::future::{poll_fn, ready};
 use std::hint::black_box;
 use std::pin::{Pin, pin};
-use std::task::{Context, Poll, ready};
+use std::task::{self, Context, Poll};
 use std::time::Duration;
 
 use axum::body::Body as AxumBody;
@@ -15,22 +16,30 @@ use axum::response::IntoResponse;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use bytes::Bytes;
 use futures_core::Stream;
+use http::header::CONTENT_TYPE;
+use http::{Request, Response};
 use http_body::{Body, Frame};
 use tokio::runtime::Runtime;
+use tower::{Layer, Service};
 use tower_http::timeout::{DeadlineBody, TimeoutBody};
-use tower_lifeline::{Heartbeat, HeartbeatBody, Timeouts};
+use tower_lifeline::{Heartbeat, HeartbeatBody, TimeoutLayer, Timeouts};
+
+pub(crate) use plain::{PLAIN, answer, answers};
 
 /// A name with a dash is compared with what stands before the dash, a name without one with `bare`.
-pub(crate) const VARIANTS: [&str; 16] = [
+pub(crate) const VARIANTS: [&str; 20] = [
     "bare",
     "heartbeat",
     "timeouts",
+    "timeouts_events",
     "both",
+    "both_events",
     "tower_http_timeout",
     "tower_http_deadline",
     "tower_http_stacked",
     "axum",
     "axum-heartbeat",
+    "axum-timeouts",
     "sse",
     "sse-heartbeat",
     "sse-heartbeat-boxed",
@@ -38,6 +47,7 @@ pub(crate) const VARIANTS: [&str; 16] = [
     "hyper",
     "hyper-heartbeat",
     "hyper-timeouts",
+    "hyper-both_events",
 ];
 
 /// What a body has to carry.
@@ -86,7 +96,9 @@ pub(crate) fn carry(runtime: &Runtime, variant: &str, load: &Load) -> Moved {
         "bare" => drained(runtime, frames()),
         "heartbeat" => drained(runtime, HeartbeatBody::new(frames(), heartbeat())),
         "timeouts" => drained(runtime, limited(frames())),
+        "timeouts_events" => drained(runtime, limited_events(runtime, frames())),
         "both" => drained(runtime, HeartbeatBody::new(limited(frames()), heartbeat())),
+        "both_events" => drained(runtime, HeartbeatBody::new(limited_events(runtime, frames()), heartbeat())),
         "tower_http_timeout" => drained(runtime, TimeoutBody::new(LIMIT, frames())),
         "tower_http_deadline" => drained(runtime, DeadlineBody::new(LIMIT, frames())),
         // First byte, inter-chunk and total, as far as two of them come near the first two.
@@ -96,6 +108,7 @@ pub(crate) fn carry(runtime: &Runtime, variant: &str, load: &Load) -> Moved {
         }
         "axum" => drained(runtime, AxumBody::new(frames())),
         "axum-heartbeat" => drained(runtime, HeartbeatBody::new(AxumBody::new(frames()), heartbeat())),
+        "axum-timeouts" => drained(runtime, limited(AxumBody::new(frames()))),
         "sse" => drained(runtime, sse(load)),
         "sse-heartbeat" => drained(runtime, HeartbeatBody::new(sse(load), heartbeat())),
         // As `Router::layer` does it.
@@ -107,6 +120,10 @@ pub(crate) fn carry(runtime: &Runtime, variant: &str, load: &Load) -> Moved {
         "hyper" => hyper_null::served(runtime, frames(), load),
         "hyper-heartbeat" => hyper_null::served(runtime, HeartbeatBody::new(frames(), heartbeat()), load),
         "hyper-timeouts" => hyper_null::served(runtime, limited(frames()), load),
+        "hyper-both_events" => {
+            let body = HeartbeatBody::new(limited_events(runtime, frames()), heartbeat());
+            hyper_null::served(runtime, body, load)
+        }
         unknown => panic!("a variant is one of {VARIANTS:?}, got {unknown:?}"),
     }
 }
@@ -114,9 +131,24 @@ pub(crate) fn carry(runtime: &Runtime, variant: &str, load: &Load) -> Moved {
 const LIMIT: Duration = Duration::from_secs(15);
 
 /// All limits that a body can have.
-fn limited(body: Frames) -> tower_lifeline::TimeoutBody<Frames> {
-    let limits = Timeouts::new().first_byte(LIMIT).inter_chunk(LIMIT).total(LIMIT);
-    tower_lifeline::TimeoutBody::new(body, limits)
+fn limits() -> Timeouts {
+    Timeouts::new().first_byte(LIMIT).inter_chunk(LIMIT).total(LIMIT)
+}
+
+/// Every byte is content.
+fn limited<B: Body<Data = Bytes>>(body: B) -> tower_lifeline::TimeoutBody<B> {
+    tower_lifeline::TimeoutBody::new(body, limits())
+}
+
+/// Content is told from comments, as behind the layer that has seen an event stream's head.
+fn limited_events<B: Body<Data = Bytes>>(runtime: &Runtime, body: B) -> tower_lifeline::TimeoutBody<B> {
+    let mut body = Some(body);
+    let handler = tower::service_fn(|_: Request<()>| {
+        let body = body.take().expect("one request");
+        ready(Response::builder().header(CONTENT_TYPE, "text/event-stream").body(body))
+    });
+    let answer = TimeoutLayer::new(limits()).layer(handler).call(Request::new(()));
+    runtime.block_on(answer).expect("a head").into_body()
 }
 
 fn sse(load: &Load) -> AxumBody {
@@ -198,7 +230,7 @@ impl Stream for Events {
     type Item = Result<Event, Infallible>;
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let next = ready!(self.0.poll_next(cx));
+        let next = task::ready!(self.0.poll_next(cx));
         Poll::Ready(next.map(|()| Ok(Event::default().data(black_box(EVENT_DATA)))))
     }
 }
