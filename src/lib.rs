@@ -55,6 +55,7 @@
 //! All layers are always here. Features add what needs a dependency, or is only for tests:
 //!
 //! - `axum`: [`Deadline`] as an argument of axum handlers.
+//! - `h2`: an HTTP/2 stream that a timeout aborts is reset with `CANCEL` instead of `INTERNAL_ERROR`.
 //! - `test-util`: [`testing`], streams as lines of text for tests of your own.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]

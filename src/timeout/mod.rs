@@ -70,7 +70,8 @@
 //! Before the head a refusal is a response, in the caller's protocol: see [`Refusal`](crate::Refusal). Its extensions hold the
 //! [`TimeoutError`], for a log outside of this layer or for a client. Behind the head a stream ends as its protocol allows:
 //! see [`Ending`](crate::Ending). A partial event or message is never completed, and where nothing can be said the body
-//! fails with a [`TimeoutError`], which resets an HTTP/2 stream and cuts an HTTP/1 connection.
+//! fails with a [`TimeoutError`], which cuts an HTTP/1 connection and resets an HTTP/2 stream: with `INTERNAL_ERROR`, or
+//! with `CANCEL` when the feature `h2` is on.
 //!
 //! # Per request
 //!
