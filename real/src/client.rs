@@ -1,12 +1,13 @@
 //! An HTTP client that tells a finished body from a cut one.
 
+use std::error::Error;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use bytes::Bytes;
-use http::header::{HOST, TE};
+use axum::body::Body;
+use http::header::{HOST, HeaderValue, TE};
 use http::{HeaderMap, Request, Response, Version};
-use http_body_util::{BodyExt, Empty};
+use http_body_util::BodyExt;
 use hyper::body::Incoming;
 use hyper::client::conn::{http1, http2};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -26,8 +27,8 @@ pub struct Client {
 
 #[derive(Debug)]
 enum Sender {
-    Http1(http1::SendRequest<Empty<Bytes>>),
-    Http2(http2::SendRequest<Empty<Bytes>>),
+    Http1(http1::SendRequest<Body>),
+    Http2(http2::SendRequest<Body>),
 }
 
 impl Client {
@@ -48,20 +49,27 @@ impl Client {
     }
 
     pub async fn get(&mut self, path: &str) -> Response<Incoming> {
-        let request = Request::get(format!("http://{}{path}", self.at)).header(TE, "trailers");
-        let response = match &mut self.sender {
+        let request = Request::get(path).body(Body::empty()).expect("a request");
+        self.send(request).await.expect("a response")
+    }
+
+    /// Sends a request that names a path only.
+    pub async fn send(&mut self, mut request: Request<Body>) -> hyper::Result<Response<Incoming>> {
+        let headers = request.headers_mut();
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+        match &mut self.sender {
             Sender::Http1(sender) => {
-                let mut request =
-                    request.header(HOST, self.at.to_string()).body(Empty::new()).expect("a request");
-                *request.uri_mut() = path.parse().expect("a path");
+                let host = self.at.to_string().parse().expect("a host");
+                headers.insert(HOST, host);
                 sender.ready().await.expect("the connection is still good");
                 sender.send_request(request).await
             }
             Sender::Http2(sender) => {
-                sender.send_request(request.body(Empty::new()).expect("a request")).await
+                let whole = format!("http://{}{}", self.at, request.uri());
+                *request.uri_mut() = whole.parse().expect("an address");
+                sender.send_request(request).await
             }
-        };
-        response.expect("a response")
+        }
     }
 }
 
@@ -72,6 +80,8 @@ pub struct Reading {
     pub bytes: Vec<u8>,
     pub trailers: HeaderMap,
     pub end: Option<End>,
+    /// Why an HTTP/2 stream was cut.
+    pub reset: Option<h2::Reason>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +94,7 @@ pub enum End {
 impl Reading {
     pub fn new(response: Response<Incoming>) -> Self {
         let body = response.into_body();
-        Self { body, bytes: Vec::new(), trailers: HeaderMap::new(), end: None }
+        Self { body, bytes: Vec::new(), trailers: HeaderMap::new(), end: None, reset: None }
     }
 
     /// Reads until `enough` is true of all that came. `false` when the body ended before.
@@ -98,7 +108,11 @@ impl Reading {
                     Ok(data) => self.bytes.extend_from_slice(&data),
                     Err(frame) => self.trailers = frame.into_trailers().expect("data or trailers"),
                 },
-                Some(Err(_)) => self.end = Some(End::Cut),
+                Some(Err(error)) => {
+                    let cause = error.source().and_then(|cause| cause.downcast_ref::<h2::Error>());
+                    self.reset = cause.and_then(h2::Error::reason);
+                    self.end = Some(End::Cut);
+                }
                 None => self.end = Some(End::Finished),
             }
         }

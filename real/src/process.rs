@@ -25,6 +25,23 @@ pub fn find(names: &[&str]) -> Option<PathBuf> {
     found
 }
 
+/// What a program that has ended left behind.
+#[derive(Debug)]
+pub struct Output {
+    pub code: Option<i32>,
+    pub out: String,
+    pub err: String,
+}
+
+/// Runs a program to its end, or until this is dropped.
+pub async fn output(program: &Path, arguments: &[&str]) -> Output {
+    let mut command = tokio::process::Command::new(program);
+    let output = command.args(arguments).stdin(Stdio::null()).kill_on_drop(true).output();
+    let output = output.await.expect("the program starts");
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    Output { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+}
+
 /// A running program with a folder of its own. Killed when dropped.
 #[derive(Debug)]
 pub struct Process {

@@ -22,12 +22,22 @@ pub struct Server {
 
 impl Server {
     pub async fn start(app: Router) -> Self {
+        Self::serving(|listener| async {
+            // With Nagle's algorithm a small frame would wait for the acknowledgement of the one before.
+            let listener = listener.tap_io(|tcp| tcp.set_nodelay(true).expect("TCP_NODELAY"));
+            axum::serve(listener, app).await.expect("served");
+        })
+        .await
+    }
+
+    /// Whatever serves on this socket.
+    pub async fn serving<F>(serve: impl FnOnce(TcpListener) -> F) -> Self
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
         let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
         let at = listener.local_addr().expect("an address");
-        // With Nagle's algorithm a small frame would wait for the acknowledgement of the one before.
-        let listener = listener.tap_io(|tcp| tcp.set_nodelay(true).expect("TCP_NODELAY"));
-        let task = tokio::spawn(async move { axum::serve(listener, app).await.expect("served") });
-        Self { at, task }
+        Self { at, task: tokio::spawn(serve(listener)) }
     }
 }
 

@@ -2,5 +2,7 @@
 
 mod chromium;
 mod haproxy;
+mod last_frame;
 mod nginx;
+mod timeouts;
 mod wire;
