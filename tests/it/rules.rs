@@ -495,7 +495,8 @@ async fn rule_23_a_body_promises_neither_an_end_nor_a_length_that_beats_would_br
     let inner = Hinted(script("0s=a 20s=end").reports_end(), hint);
     let mut body = pin!(HeartbeatBody::new(inner, Heartbeat::default()));
 
-    assert_eq!((body.size_hint().lower(), body.size_hint().upper()), (9, None));
+    // A BOM that would have to go behind a first beat may be among the nine.
+    assert_eq!((body.size_hint().lower(), body.size_hint().upper()), (6, None));
     assert!(!body.is_end_stream());
     assert!(body.frame().await.is_some());
     assert!(body.is_end_stream());
