@@ -33,7 +33,7 @@ use tower_lifeline::{
     PropagateDeadlineLayer, TimeoutError, TimeoutLayer, Timeouts,
 };
 
-/// Real ones are about fifty times as long.
+/// Short ones, so that each is reached within seconds.
 const DATABASE: Duration = ms(400);
 const CONNECT: Duration = ms(600);
 const HEADERS: Duration = ms(800);
@@ -45,6 +45,7 @@ fn app(model: Model) -> Router {
         .trust(DeadlineHeader::RequestTimeout)
         .max(Duration::from_secs(60))
         .default(Duration::from_secs(30));
+    // For all that the handler does besides.
     let timeouts = TimeoutLayer::new(Timeouts::new().headers(Duration::from_secs(10)));
     Router::new()
         .route("/answer/{model}", get(answer))
@@ -161,8 +162,8 @@ async fn main() -> Result<ExitCode, BoxError> {
     while let Some(call) = calls.join_next().await {
         as_promised &= call??;
     }
+    // Behind this the runtime waits for its threads: a query that runs on would be noticed.
     Ok(if as_promised { ExitCode::SUCCESS } else { ExitCode::FAILURE })
-    // The runtime waits for its threads here: a query that runs on would be noticed.
 }
 
 async fn serve(app: Router) -> Result<SocketAddr, BoxError> {

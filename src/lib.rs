@@ -35,6 +35,7 @@
 //! | [`TimeoutLayer`] | a limit for each phase (headers, first byte, inter-chunk, total), and an end that the caller understands | here |
 //! | [`RequestBodyTimeoutLayer`] | the same for the upload | here |
 //! | [`DeadlineLayer`] | reads how long the caller will wait, where you trust it to say so; [`Deadline`] bounds your own calls | here |
+//! | [`ConnectTimeoutLayer`] | on a client: limits the time to a connection; the layers above work there, too | here |
 //! | [`PropagateDeadlineLayer`] | on a client: tells the next server how much of it is left | here |
 //! | gate | bounds concurrency up to the end of the *body*, sheds the rest with an answer | planned |
 //! | drain | ends streams at an event boundary when the server stops | planned |
