@@ -18,7 +18,7 @@ use super::stats::{Counts, GateStats};
 use crate::ConfigError;
 use crate::error::valid;
 use crate::jitter::Seeds;
-use crate::reject::{Caller, Refusal};
+use crate::reject::{Caller, Refusal, Renderer};
 
 /// A bound on how many requests are in flight, up to the end of their response *bodies*: the settings of a
 /// [`GateLayer`](super::GateLayer) and the handle to it while it runs.
@@ -72,12 +72,11 @@ pub(super) struct Settings {
     pub(super) statuses: HashMap<Shed, StatusCode>,
     pub(super) exempt: Option<Exempt>,
     pub(super) per_key: Option<(Key, usize)>,
-    pub(super) render: Option<Arc<Render>>,
+    pub(super) renderer: Renderer,
 }
 
 type Exempt = Arc<dyn Fn(&Parts) -> bool + Send + Sync>;
 type Key = Arc<dyn Fn(&Parts) -> Option<u64> + Send + Sync>;
-type Render = dyn Fn(Refusal, &Caller) -> Response<Bytes> + Send + Sync;
 
 /// How long a request holds its permit.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -127,7 +126,7 @@ impl Gate {
             statuses: HashMap::new(),
             exempt: None,
             per_key: None,
-            render: None,
+            renderer: Renderer::default(),
         }))
     }
 
@@ -234,7 +233,7 @@ impl Gate {
         self,
         render: impl Fn(Refusal, &Caller) -> Response<Bytes> + Send + Sync + 'static,
     ) -> Self {
-        self.with(|settings| settings.render = Some(Arc::new(render)))
+        self.with(|settings| settings.renderer = Renderer::of(render))
     }
 
     /// Changes the number of permits while the gate runs. More are given to those who wait at once; when there are fewer,
@@ -318,11 +317,10 @@ impl Inner {
         let status = self.settings.statuses.get(&reason).copied().unwrap_or(reason.default_status());
         let drains_in = drain_time(self.shared.queued(), self.shared.limit(), self.counts.hold.recent());
         let after = retry_after(drains_in, |width| self.seeds.next().up_to(width));
-        let refusal = reason.refusal(status, after);
-        match &self.settings.render {
-            Some(render) => render(refusal, caller),
-            None => refusal.into_response(caller),
-        }
+        let mut response = self.settings.renderer.answer(reason.refusal(status, after), caller);
+        // For a log outside of this layer.
+        response.extensions_mut().insert(reason);
+        response
     }
 }
 

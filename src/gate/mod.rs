@@ -58,7 +58,8 @@
 //!
 //! A refusal never touches the inner service. It is a 503 (429 for a key over its cap; [`Gate::status`] changes it) in the
 //! caller's protocol, see [`reject`](crate::reject). Its `Retry-After` is how long the queue takes to drain at the pace of
-//! late, between a second and a minute, give or take a fifth by chance.
+//! late, between a second and a minute, give or take a fifth by chance. Its extensions hold the [`Shed`], for a log outside
+//! of this layer.
 //!
 //! # Choosing the numbers
 //!

@@ -46,6 +46,7 @@ mod json;
 mod protocol;
 mod refusal;
 mod render;
+mod renderer;
 
 pub use caller::Caller;
 pub use code::Code;
@@ -53,3 +54,4 @@ pub use ending::{Ending, RequestId};
 pub(crate) use goodbye::{Goodbye, Said};
 pub use protocol::Protocol;
 pub use refusal::Refusal;
+pub(crate) use renderer::Renderer;

@@ -19,13 +19,13 @@ use super::bounds::{Bounds, Total};
 use super::error::TimeoutError;
 use super::limits::Timeouts;
 use super::phase::Phase;
-use super::refuse::Renderer;
+use super::refuse::refuse;
 use super::upload::Upload;
 use crate::body::{Timer, now};
 use crate::deadline::{Deadline, HeadDeadline, SilenceHint};
 use crate::dialect::Tracker;
 use crate::jitter::Seeds;
-use crate::reject::{Caller, Ending, Refusal};
+use crate::reject::{Caller, Ending, Refusal, Renderer};
 
 /// Limits the phases of an exchange from its call to the end of the response body. See the [module](super) for what
 /// happens when.
@@ -221,7 +221,7 @@ where
                 Due::Over(error) => {
                     this.inner.set(None);
                     let exchange = this.exchange;
-                    let answer = exchange.plan.renderer.answer(&error, &exchange.caller);
+                    let answer = refuse(error, &exchange.caller, &exchange.plan.renderer);
                     return Poll::Ready(Ok(answer.map(TimeoutBody::of_bytes)));
                 }
             }

@@ -17,12 +17,12 @@ use super::body::TimeoutBody;
 use super::bounds::{Bounds, Total};
 use super::limits::{Timeouts, at_least_a_millisecond};
 use super::phase::Phase;
-use super::refuse::Renderer;
+use super::refuse::refuse;
 use super::upload::Upload;
 use crate::body::{Facts, Parts, Shell, Watch, now};
 use crate::dialect::Tracker;
 use crate::error::valid;
-use crate::reject::{Caller, Ending, Refusal};
+use crate::reject::{Caller, Ending, Refusal, Renderer};
 use crate::{BoxError, ConfigError};
 
 /// Limits the time that a request body takes. See the [module](super) for what happens when.
@@ -181,7 +181,7 @@ where
         // upload was the reason, so it is what the client is told.
         if let Some(error) = this.upload.expired(cx) {
             this.inner.set(None);
-            return Poll::Ready(Ok(this.renderer.answer(&error, this.caller).map(TimeoutBody::of_bytes)));
+            return Poll::Ready(Ok(refuse(error, this.caller, this.renderer).map(TimeoutBody::of_bytes)));
         }
         answer.map_ok(|response| response.map(|body| TimeoutBody::unbounded(body)))
     }
