@@ -7,6 +7,7 @@ mod heartbeat;
 mod laws;
 mod rules;
 mod settings;
+mod simulator;
 mod support;
 mod timeout;
 mod transparency;
