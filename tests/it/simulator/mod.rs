@@ -10,6 +10,7 @@
 //!
 //! The capacity changes twice, to far less and to far more. Nobody tells the limiter.
 
+mod adaptive;
 mod random;
 mod server;
 
@@ -90,8 +91,8 @@ fn print(name: &str, kind: Kind, seed: u64, periods: &[Period]) {
         let near_after =
             near_after.map_or("never".to_owned(), |after| format!("after {} s", after.as_secs()));
         println!(
-            "{name:<27} {kind:?}, seed {seed}: best {best:>3}, near it {near_after:<11}, then {limit:>5.1}, off by {:>5.1} %, \
-             {running:>5.1} running, p90 first byte {first_byte:.1?}",
+            "{name:<27} {kind:?}, seed {seed}: best {best:>3}, near it {near_after:<11}, then {limit:>5.1}, \
+             off by {:>5.1} %, {running:>5.1} running, p90 first byte {first_byte:.1?}",
             off * 100.0,
         );
     }
