@@ -38,8 +38,7 @@ fn where_the_server_queues_the_target_need_not_be_exact() {
     }
 }
 
-/// A tenth less for each late sample is too much while a queue runs empty, and one more for each other is too much once
-/// there is one.
+/// One more for each good sample runs far past the best limit, and a tenth less for each late one far below it.
 #[test]
 fn the_plain_limiter_is_off_even_with_first_bytes() {
     for kind in KINDS {
