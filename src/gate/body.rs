@@ -10,6 +10,7 @@ use pin_project_lite::pin_project;
 
 use super::handle::PermitScope;
 use super::permit::Carried;
+use super::sampling::Sampling;
 use crate::body::{Facts, Parts, Shell, Watch};
 use crate::dialect::Tracker;
 
@@ -22,19 +23,25 @@ pin_project! {
     pub struct GateBody<B: Body> {
         #[pin]
         shell: Shell<B>,
+        sampling: Option<Box<Sampling>>,
         permit: Option<Carried>,
         scope: PermitScope,
     }
 }
 
 impl<B: Body<Data = Bytes>> GateBody<B> {
-    pub(super) fn new(inner: B, permit: Option<Carried>, scope: PermitScope) -> Self {
+    pub(super) fn new(
+        inner: B,
+        sampling: Option<Box<Sampling>>,
+        permit: Option<Carried>,
+        scope: PermitScope,
+    ) -> Self {
         let facts = Facts::new(Tracker::Opaque, Watch::Nothing);
-        Self { shell: Shell::new(inner, facts, Parts::default()), permit, scope }
+        Self { shell: Shell::new(inner, facts, Parts::default()), sampling, permit, scope }
     }
 
     pub(super) fn of_bytes(bytes: Bytes) -> Self {
-        Self { shell: Shell::of_bytes(bytes), permit: None, scope: PermitScope::Headers }
+        Self { shell: Shell::of_bytes(bytes), sampling: None, permit: None, scope: PermitScope::Headers }
     }
 }
 
@@ -57,13 +64,24 @@ impl<B: Body<Data = Bytes>> Body for GateBody<B> {
         let polled = this.shell.poll_frame(cx);
         match &polled {
             Poll::Ready(Some(Ok(frame))) => {
-                if *this.scope == PermitScope::FirstByte
-                    && frame.data_ref().is_some_and(|data| !data.is_empty())
-                {
-                    *this.permit = None;
+                let waits = this.sampling.is_some() || *this.scope == PermitScope::FirstByte;
+                if waits && frame.data_ref().is_some_and(|data| !data.is_empty()) {
+                    *this.sampling = None;
+                    if *this.scope == PermitScope::FirstByte {
+                        *this.permit = None;
+                    }
                 }
             }
-            Poll::Ready(Some(Err(_)) | None) => *this.permit = None,
+            Poll::Ready(Some(Err(_))) => {
+                if let Some(sampling) = this.sampling.take() {
+                    sampling.failed();
+                }
+                *this.permit = None;
+            }
+            Poll::Ready(None) => {
+                *this.sampling = None;
+                *this.permit = None;
+            }
             Poll::Pending => {}
         }
         polled

@@ -12,6 +12,8 @@ use http::request::Parts;
 use http::{Response, StatusCode};
 
 use super::keys::Keys;
+use super::limit::Limit;
+use super::sampling::{Adaptive, SampleAt};
 use super::shared::Shared;
 use super::shed::{Shed, drain_time, retry_after};
 use super::stats::{Counts, GateStats};
@@ -73,6 +75,7 @@ pub(super) struct Settings {
     pub(super) exempt: Option<Exempt>,
     pub(super) per_key: Option<(Key, usize)>,
     pub(super) renderer: Renderer,
+    pub(super) adaptive: Option<Adaptive>,
 }
 
 type Exempt = Arc<dyn Fn(&Parts) -> bool + Send + Sync>;
@@ -115,26 +118,15 @@ impl Gate {
                 "a gate has at least 1 permit, got 0: Gate::close() lets nobody in",
             ));
         }
-        Ok(Self::of(Settings {
-            permits: max_in_flight,
-            depth: None,
-            max_wait: Duration::from_secs(5),
-            scope: PermitScope::default(),
-            buffer: 64 * 1024,
-            timed: true,
-            holdable: false,
-            statuses: HashMap::new(),
-            exempt: None,
-            per_key: None,
-            renderer: Renderer::default(),
-        }))
+        Ok(Self::of(Settings::of(max_in_flight)))
     }
 
     fn of(settings: Settings) -> Self {
-        let depth = settings.depth.unwrap_or(settings.permits.saturating_mul(2));
+        let permits = settings.adaptive.as_ref().map_or(settings.permits, Adaptive::current);
+        let depth = settings.depth.unwrap_or(permits.saturating_mul(2));
         Self {
             inner: Arc::new(Inner {
-                shared: Shared::new(settings.permits, depth),
+                shared: Shared::new(permits, depth),
                 settings,
                 counts: Counts::default(),
                 keys: Arc::default(),
@@ -236,6 +228,35 @@ impl Gate {
         self.with(|settings| settings.renderer = Renderer::of(render))
     }
 
+    /// Finds the number of permits while the gate runs, from the time between a permit and the first byte of its response.
+    /// Each admitted request gives one sample, at the latest when its client leaves; a handler that fails, or answers 429,
+    /// 503 or 504, counts as dropped. The queue's default depth is twice the number it starts with.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_lifeline::Gate;
+    /// use tower_lifeline::gate::Aimd;
+    ///
+    /// let gate = Gate::adaptive(Aimd::between(8, 512).starting_at(64).target(Duration::from_secs(2)));
+    /// assert_eq!(gate.stats().limit, 64);
+    /// ```
+    #[must_use]
+    pub fn adaptive(limit: impl Limit + 'static) -> Self {
+        let adaptive = Adaptive::new(limit);
+        let permits = adaptive.current();
+        Self::of(Settings { adaptive: Some(adaptive), ..Settings::of(permits) })
+    }
+
+    /// Where the time of an [`adaptive`](Self::adaptive) gate is read. Default: [`SampleAt::FirstByte`].
+    #[must_use]
+    pub fn sample_at(self, at: SampleAt) -> Self {
+        self.with(|settings| {
+            if let Some(adaptive) = &mut settings.adaptive {
+                adaptive.at = at;
+            }
+        })
+    }
+
     /// Changes the number of permits while the gate runs. More are given to those who wait at once; when there are fewer,
     /// nobody loses theirs, but none is given out before enough have come back. Zero lets nobody in and nobody out of the
     /// queue. The queue's depth stays.
@@ -307,6 +328,25 @@ impl Gate {
             "a queue of {depth} behind {limit} permits takes {drains_in:?} to drain when each is held for {hold:?}, but \
              may wait for {wait:?}: at most {useful} places are of use"
         ))
+    }
+}
+
+impl Settings {
+    fn of(permits: usize) -> Self {
+        Self {
+            permits,
+            depth: None,
+            max_wait: Duration::from_secs(5),
+            scope: PermitScope::default(),
+            buffer: 64 * 1024,
+            timed: true,
+            holdable: false,
+            statuses: HashMap::new(),
+            exempt: None,
+            per_key: None,
+            renderer: Renderer::default(),
+            adaptive: None,
+        }
     }
 }
 

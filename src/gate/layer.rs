@@ -21,6 +21,7 @@ use super::keys::KeyGuard;
 use super::permit::{Carried, Permit};
 use super::queue::Ticket;
 use super::replay::ReplayBody;
+use super::sampling::Sampling;
 use super::shared::Arrival;
 use super::shed::{Shed, drain_time};
 use crate::body::{Timer, now};
@@ -177,7 +178,7 @@ pin_project! {
         B: Body,
     {
         Waiting { waiter: Option<Box<Waiter<S, B>>> },
-        Running { #[pin] handler: S::Future, permit: Option<Carried>, scope: PermitScope, connect: bool },
+        Running { #[pin] handler: S::Future, sampling: Option<Box<Sampling>>, permit: Option<Carried>, scope: PermitScope, connect: bool },
         Refused { answer: Option<Response<Bytes>> },
     }
 }
@@ -191,11 +192,18 @@ where
         mut request: Request<ReplayBody<B>>,
         permit: Option<Permit>,
         service: &mut S,
-        gate: &Inner,
+        gate: &Arc<Inner>,
     ) -> Self {
         let connect = request.method() == Method::CONNECT;
+        let sampling = permit.as_ref().and_then(|_| Sampling::begin(gate));
         let permit = permit.map(|permit| permit.carried(request.extensions_mut()));
-        Self::Running { handler: service.call(request), permit, scope: gate.settings.scope, connect }
+        Self::Running {
+            handler: service.call(request),
+            sampling,
+            permit,
+            scope: gate.settings.scope,
+            connect,
+        }
     }
 }
 
@@ -231,17 +239,27 @@ where
                     state.set(next);
                 }
                 // ## Running => done
-                StateProj::Running { handler, permit, scope, connect } => {
+                StateProj::Running { handler, sampling, permit, scope, connect } => {
                     let answer = ready!(handler.poll(cx));
-                    // With an error the permit goes with the future.
+                    let sampling = sampling.take();
                     let permit = permit.take();
-                    return Poll::Ready(answer.map(|response| {
-                        let status = response.status();
-                        let tunnel =
-                            status == StatusCode::SWITCHING_PROTOCOLS || (*connect && status.is_success());
-                        let permit = permit.filter(|_| !tunnel && *scope != PermitScope::Headers);
-                        response.map(|body| GateBody::new(body, permit, *scope))
-                    }));
+                    let response = match answer {
+                        Ok(response) => response,
+                        Err(error) => {
+                            if let Some(sampling) = sampling {
+                                sampling.failed();
+                            }
+                            return Poll::Ready(Err(error));
+                        }
+                    };
+                    let status = response.status();
+                    let sampling = sampling.and_then(|sampling| sampling.head(status));
+                    let tunnel =
+                        status == StatusCode::SWITCHING_PROTOCOLS || (*connect && status.is_success());
+                    let permit = permit.filter(|_| !tunnel && *scope != PermitScope::Headers);
+                    return Poll::Ready(Ok(
+                        response.map(|body| GateBody::new(body, sampling, permit, *scope))
+                    ));
                 }
                 // ## Refused => done
                 StateProj::Refused { answer } => {

@@ -66,6 +66,10 @@
 //! Requests in flight are arrivals a second times seconds each: 20 streams a second of 45 s each are 900 permits. A queue
 //! that cannot drain within [`max_wait`](Gate::max_wait) only delays refusals; [`Gate::advice`] tells.
 //!
+//! Where the right number is not known or changes, [`Gate::adaptive`] finds it: [`Aimd`] lowers the limit when too many of
+//! the last requests waited too long for their first byte, and raises it while they do not. How long a *stream* lasts is never
+//! taken for an overload.
+//!
 //! # With other layers
 //!
 //! Outside of timeouts, if they should count from the permit, or inside, if the total should cover the wait. The layer
@@ -81,9 +85,11 @@ mod body;
 mod handle;
 mod keys;
 mod layer;
+mod limit;
 mod permit;
 mod queue;
 mod replay;
+mod sampling;
 mod shared;
 mod shed;
 mod stats;
@@ -92,7 +98,9 @@ mod sync;
 pub use body::GateBody;
 pub use handle::{Gate, PermitScope};
 pub use layer::{GateFuture, GateLayer, GateService};
+pub use limit::{Aimd, Limit, Sample};
 pub use permit::{HeldPermit, PermitHandle};
 pub use replay::ReplayBody;
+pub use sampling::SampleAt;
 pub use shed::Shed;
 pub use stats::{GateStats, Summary};

@@ -1,6 +1,7 @@
 //! The one integration binary.
 #![allow(clippy::unwrap_used, reason = "clippy.toml allows it in tests, and helpers of tests are tests too")]
 
+mod adaptive;
 mod client;
 mod deadline;
 mod heartbeat;

@@ -1,0 +1,93 @@
+//! Tells an adaptive limit what each admitted request met.
+
+use std::fmt;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use http::StatusCode;
+
+use super::handle::Inner;
+use super::limit::{Limit, Sample};
+use crate::body::now;
+
+/// Where the time that a request takes is read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SampleAt {
+    /// At the response head: for handlers that answer when the work is done.
+    Headers,
+    /// At the first bytes of the response body: for handlers that answer at once and then think.
+    #[default]
+    FirstByte,
+}
+
+/// A limit that all requests of a gate report to.
+#[derive(Clone)]
+pub(super) struct Adaptive {
+    pub(super) limit: Arc<Mutex<dyn Limit>>,
+    pub(super) at: SampleAt,
+}
+
+impl Adaptive {
+    pub(super) fn new(limit: impl Limit + 'static) -> Self {
+        Self { limit: Arc::new(Mutex::new(limit)), at: SampleAt::default() }
+    }
+
+    pub(super) fn current(&self) -> usize {
+        self.limit.lock().unwrap_or_else(PoisonError::into_inner).current()
+    }
+}
+
+/// One request on its way to its sample, which is taken once: when this is dropped, if not before.
+// Always dropped before the request's permit: a sample counts the request itself.
+pub(super) struct Sampling {
+    gate: Arc<Inner>,
+    adaptive: Adaptive,
+    since: Instant,
+    dropped: bool,
+}
+
+impl Sampling {
+    /// Of a request that has just got its permit.
+    pub(super) fn begin(gate: &Arc<Inner>) -> Option<Box<Self>> {
+        let adaptive = gate.settings.adaptive.clone()?;
+        Some(Box::new(Self { gate: Arc::clone(gate), adaptive, since: now(), dropped: false }))
+    }
+
+    /// The response head is there. `None` when that was all there was to tell.
+    pub(super) fn head(self: Box<Self>, status: StatusCode) -> Option<Box<Self>> {
+        // These say that the handler, or a server behind it, has too much to do.
+        if matches!(
+            status,
+            StatusCode::TOO_MANY_REQUESTS | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT
+        ) {
+            self.failed();
+            return None;
+        }
+        (self.adaptive.at != SampleAt::Headers).then_some(self)
+    }
+
+    /// There was no answer, or no first byte of it.
+    pub(super) fn failed(mut self: Box<Self>) {
+        self.dropped = true;
+    }
+}
+
+impl Drop for Sampling {
+    fn drop(&mut self) {
+        let latency = now().saturating_duration_since(self.since);
+        let in_flight = self.gate.shared.in_flight();
+        // A client that has left before its first byte is no drop, but the time it has waited tells as much as an answer.
+        let sample = Sample { dropped: self.dropped, ..Sample::new(latency, in_flight) };
+        let limit = self.adaptive.limit.lock().unwrap_or_else(PoisonError::into_inner).sample(&sample);
+        if limit != self.gate.shared.limit() {
+            self.gate.shared.resize(limit);
+        }
+    }
+}
+
+impl fmt::Debug for Sampling {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Sampling").field("since", &self.since).finish_non_exhaustive()
+    }
+}
