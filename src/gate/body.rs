@@ -73,7 +73,7 @@ impl<B: Body<Data = Bytes>> Body for GateBody<B> {
                 }
             }
             Poll::Ready(Some(Err(_))) => {
-                if let Some(sampling) = this.sampling.take() {
+                if let Some(mut sampling) = this.sampling.take() {
                     sampling.failed();
                 }
                 *this.permit = None;

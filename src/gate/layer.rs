@@ -246,7 +246,7 @@ where
                     let response = match answer {
                         Ok(response) => response,
                         Err(error) => {
-                            if let Some(sampling) = sampling {
+                            if let Some(mut sampling) = sampling {
                                 sampling.failed();
                             }
                             return Poll::Ready(Err(error));

@@ -55,7 +55,7 @@ impl Sampling {
     }
 
     /// The response head is there. `None` when that was all there was to tell.
-    pub(super) fn head(self: Box<Self>, status: StatusCode) -> Option<Box<Self>> {
+    pub(super) fn head(mut self: Box<Self>, status: StatusCode) -> Option<Box<Self>> {
         // These say that the handler, or a server behind it, has too much to do.
         if matches!(
             status,
@@ -68,7 +68,7 @@ impl Sampling {
     }
 
     /// There was no answer, or no first byte of it.
-    pub(super) fn failed(mut self: Box<Self>) {
+    pub(super) fn failed(&mut self) {
         self.dropped = true;
     }
 }
