@@ -98,14 +98,14 @@ impl<B: Body<Data = Bytes>> Shell<B> {
         Self { inner: Some(inner), parts, facts, next: None, waiting: None }
     }
 
-    /// A body of our own instead of the inner one.
+    /// A body of our own instead of the inner one. Without bytes it is at its end, so that nothing follows the head.
     pub(crate) fn of_bytes(bytes: Bytes) -> Self {
-        let next = Next { what: What::Item(Some(Ok(Frame::data(bytes)))), hold: None };
+        let next = |bytes| Box::new(Next { what: What::Item(Some(Ok(Frame::data(bytes)))), hold: None });
         Self {
             inner: None,
             parts: Parts::default(),
             facts: Facts::new(Tracker::Opaque, Watch::Nothing),
-            next: Some(Box::new(next)),
+            next: Some(bytes).filter(|bytes| !bytes.is_empty()).map(next),
             waiting: None,
         }
     }

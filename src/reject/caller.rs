@@ -1,7 +1,8 @@
 //! What has to be remembered of a request to answer it without its handler.
 
+use bytes::Bytes;
 use http::header::{ACCEPT, CONTENT_TYPE};
-use http::{HeaderValue, Request, Version};
+use http::{HeaderValue, Method, Request, Response, Version};
 
 use super::accept;
 use super::protocol::{Protocol, is_connect_stream};
@@ -12,6 +13,7 @@ use crate::dialect::{content_type, essence};
 pub struct Caller {
     protocol: Protocol,
     http1: bool,
+    head: bool,
     /// HTTP: `Accept`. A protocol whose answer has the request's content type: that one.
     media: Option<HeaderValue>,
 }
@@ -35,7 +37,12 @@ impl Caller {
             }
             Protocol::JsonRpc => None,
         };
-        Self { protocol, http1: request.version() < Version::HTTP_2, media: media.cloned() }
+        Self {
+            protocol,
+            http1: request.version() < Version::HTTP_2,
+            head: request.method() == Method::HEAD,
+            media: media.cloned(),
+        }
     }
 
     /// The protocol that this caller speaks.
@@ -47,6 +54,12 @@ impl Caller {
     /// Whether the connection can be given up with a header.
     pub(super) fn is_http1(&self) -> bool {
         self.http1
+    }
+
+    /// An answer to HEAD ends with its head (RFC 9110, section 9.3.2). hyper sees to that on HTTP/1 alone. What the head
+    /// says of the length stays: it is that of the answer to a GET.
+    pub(crate) fn fitted(&self, answer: Response<Bytes>) -> Response<Bytes> {
+        if self.head { answer.map(|_| Bytes::new()) } else { answer }
     }
 
     pub(super) fn prefers_plain(&self) -> bool {

@@ -20,10 +20,10 @@ impl Renderer {
     }
 
     pub(crate) fn answer(&self, refusal: Refusal, caller: &Caller) -> Response<Bytes> {
-        match &self.0 {
+        caller.fitted(match &self.0 {
             Some(render) => render(refusal, caller),
             None => refusal.into_response(caller),
-        }
+        })
     }
 }
 

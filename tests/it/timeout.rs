@@ -597,3 +597,19 @@ fn a_connect_limit_that_cannot_work_is_refused() {
     assert_eq!(error.to_string(), "the connect limit is at least 1ms, got 999µs");
     assert!(ConnectTimeoutLayer::try_new(Duration::MAX).is_ok());
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_refusal_without_a_body_ends_with_its_head() {
+    let check = async |request: http::request::Builder, status: u16, has_length: bool| {
+        let layer = TimeoutLayer::new(limits().headers(s(30)));
+        let request = request.body(Empty::new()).unwrap();
+        let answer = answer(&layer, request, s(31), opaque("")).await;
+        assert_eq!(answer.status(), status);
+        assert_eq!(answer.headers().contains_key("content-length"), has_length);
+        // Over HTTP/2 what a client of gRPC takes for trailers alone, and a client that sent HEAD for no error.
+        assert!(answer.body().is_end_stream());
+        assert_eq!(timeline(answer.into_body()).await, "0s=end");
+    };
+    check(Request::post("/").header("content-type", "application/grpc"), 200, false).await;
+    check(Request::head("/").version(http::Version::HTTP_2), 504, true).await;
+}
