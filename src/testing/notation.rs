@@ -170,18 +170,18 @@ fn draw_pieces(data: &[u8]) -> Option<String> {
     while !rest.is_empty() {
         if let Some(event) = rest.strip_prefix("data: ") {
             let (word, after) = event.split_once("\n\n")?;
-            if !is_word(word) || word == "end" {
+            if !is_word(word) || matches!(word, "end" | "open") {
                 return None;
             }
             pieces.push(word.to_owned());
             rest = after;
         } else {
             let (comment, after) = rest.strip_prefix(':')?.split_once('\n')?;
-            let comment = if comment.is_empty() { "" } else { comment.strip_prefix(' ')? };
-            if !comment.is_empty() && !is_word(comment) {
-                return None;
+            match comment.strip_prefix(' ') {
+                None if comment.is_empty() => pieces.push(":".to_owned()),
+                Some(word) if is_word(word) => pieces.push(format!(":{word}")),
+                _ => return None,
             }
-            pieces.push(format!(":{comment}"));
             rest = after;
         }
     }
@@ -203,6 +203,7 @@ mod tests {
         check("0s=a 250ms=: 1.5s=:hb 31s=b+:+c 32s=end");
         check("0s='data: a\\r\\n' 1s='\\xEF\\xBB\\xBF' 2s=error(no luck)");
         check("0s='it\\'s \\\\ 1' 1s=trailers(grpc-status:0) 1s=end");
+        check(r"0s=': \n' 1s='data: open\n\n' 2s='data: end\n\n' 3s=''");
     }
 
     #[test]
