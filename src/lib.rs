@@ -37,8 +37,10 @@
 //! | [`DeadlineLayer`] | reads how long the caller will wait, where you trust it to say so; [`Deadline`] bounds your own calls | here |
 //! | [`ConnectTimeoutLayer`] | on a client: limits the time to a connection; the layers above work there, too | here |
 //! | [`PropagateDeadlineLayer`] | on a client: tells the next server how much of it is left | here |
-//! | gate | bounds concurrency up to the end of the *body*, sheds the rest with an answer | planned |
+//! | [`GateLayer`] | bounds concurrency up to the end of the *body*; the rest waits for a bounded time, or is refused with an answer | here |
 //! | drain | ends streams at an event boundary when the server stops | planned |
+//!
+//! [`guide`] says which of them, in which order and with which numbers.
 //!
 //! # What all of them keep to
 //!
@@ -66,6 +68,7 @@ pub mod deadline;
 mod dialect;
 mod error;
 pub mod gate;
+pub mod guide;
 pub mod heartbeat;
 mod jitter;
 pub mod reject;

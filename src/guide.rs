@@ -1,0 +1,88 @@
+//! Documentation only: which layer, in which order, with which numbers, and the words.
+//!
+//! # Which layer
+//!
+//! | what you see | what helps |
+//! |---|---|
+//! | streams end after exactly 60 s, or 100 s, or 350 s of silence | [`HeartbeatLayer`](crate::HeartbeatLayer) |
+//! | the client gets nothing at first, then everything at once | a proxy buffers: the headers that `HeartbeatLayer` adds, and [`Heartbeat::pad_first`](crate::Heartbeat::pad_first) |
+//! | bursts of small events come 40 ms late | [`TCP_NODELAY`](#nagles-algorithm) |
+//! | a hung producer keeps its stream open for ever | [`Timeouts::inter_chunk`](crate::Timeouts::inter_chunk) |
+//! | a request waits for minutes before its first byte | [`Timeouts::headers`](crate::Timeouts::headers), [`Timeouts::first_byte`](crate::Timeouts::first_byte) |
+//! | slow uploads hold handlers | [`RequestBodyTimeoutLayer`](crate::RequestBodyTimeoutLayer) |
+//! | work goes on for clients that have given up | [`DeadlineLayer`](crate::DeadlineLayer) |
+//! | under load everybody waits and nobody is served | [`GateLayer`](crate::GateLayer) |
+//!
+//! # In which order
+//!
+//! From the outside in; with tower's `ServiceBuilder`, from the first line to the last:
+//!
+//! ```
+//! use std::time::Duration;
+//! use tower::ServiceBuilder;
+//! use tower_lifeline::{
+//!     DeadlineHeader, DeadlineLayer, Gate, GateLayer, HeartbeatLayer, TimeoutLayer, Timeouts,
+//! };
+//!
+//! let gate = Gate::new(512);
+//! let layers = ServiceBuilder::new()
+//!     .layer(DeadlineLayer::new().trust(DeadlineHeader::RequestTimeout))
+//!     .layer(HeartbeatLayer::every(Duration::from_secs(15)))
+//!     .layer(GateLayer::new(&gate))
+//!     .layer(TimeoutLayer::new(Timeouts::new().inter_chunk(Duration::from_secs(90))));
+//! # let _ = layers;
+//! ```
+//!
+//! - Deadlines first: the gate does not let a request wait longer than its deadline, and the timeouts end it in time.
+//! - The heartbeat outside of the timeouts: it then also covers the wait for a slow first byte. The other way round works as
+//!   well, because beats are no content.
+//! - The gate outside of the timeouts, so that their clocks start when a request has its permit. Put the `TimeoutLayer`
+//!   outside if its total should cover the wait in the queue too.
+//! - Compression outside of the heartbeat, and flushing each frame; or not at all for event streams, as tower-http does.
+//!
+//! `Router::layer` in axum adds to the outside, so there the last line is the outermost.
+//!
+//! # With which numbers
+//!
+//! - The heartbeat's interval: at most half of the shortest idle limit on the way. 15 s suits limits of 30 s and more.
+//! - Inter-chunk: longer than the longest pause that a healthy producer makes. It has nothing to do with the proxies: the
+//!   heartbeat takes care of those.
+//! - Headers and first byte: what a client will really wait for.
+//! - The gate: requests in flight are arrivals a second times seconds each. [`Gate::advice`](crate::Gate::advice) tells when a
+//!   queue is too long to be of use.
+//!
+//! # Nagle's algorithm
+//!
+//! `axum::serve` leaves Nagle's algorithm on. A response that is written in several small pieces can then stall for 40 ms at a
+//! time, against the client's delayed acknowledgements. Turn it off:
+//!
+//! ```no_run
+//! use axum::serve::ListenerExt;
+//!
+//! # async fn serve(app: axum::Router) -> std::io::Result<()> {
+//! let listener = tokio::net::TcpListener::bind("127.0.0.1:3000").await?;
+//! let listener = listener.tap_io(|stream| stream.set_nodelay(true).unwrap_or_default());
+//! axum::serve(listener, app).await
+//! # }
+//! ```
+//!
+//! # What stands in between
+//!
+//! nginx holds small events back mostly when it talks HTTP/1.0 to the server, its default for a long time: set
+//! `proxy_http_version 1.1`, and let `X-Accel-Buffering: no` through. A heartbeat keeps a buffered stream alive without making
+//! it any faster.
+//!
+//! # The words
+//!
+//! | word | meaning |
+//! |---|---|
+//! | beat | what is written into a silence |
+//! | silence | a time in which nobody has written anything, counted from when somebody waits for it |
+//! | boundary | a place between two events or messages, where something may be inserted |
+//! | content | what the producer says, unlike comments and other signs of life |
+//! | phase | a part of an exchange that can have a limit of its own |
+//! | refusal | an answer that the handler did not give, before the response head |
+//! | ending | what a stream says when it ends too early, behind the head |
+//! | deadline | the moment by which everything about a request should be over |
+//! | permit | the right to be in flight |
+//! | shed | to refuse because there is too much to do |
