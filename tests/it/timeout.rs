@@ -613,3 +613,21 @@ async fn a_refusal_without_a_body_ends_with_its_head() {
     check(Request::post("/").header("content-type", "application/grpc"), 200, false).await;
     check(Request::head("/").version(http::Version::HTTP_2), 504, true).await;
 }
+
+#[tokio::test(start_paused = true)]
+async fn behind_the_head_the_handler_gets_the_error_of_a_slow_upload() {
+    let (sender, mut receiver) = tokio::sync::mpsc::unbounded_channel();
+    let service = service_fn(move |request: Request<_>| {
+        sender.send(request.into_body()).expect("a receiver");
+        async { Ok::<_, BoxError>(opaque("0s=end")) }
+    });
+    let layer = RequestBodyTimeoutLayer::new().gap(s(10));
+    let answer = layer.layer(service).oneshot(Request::new(script("0s=a 11s=b"))).await.unwrap();
+    assert_eq!(answer.status(), 200);
+    let mut upload = std::pin::pin!(receiver.recv().await.expect("a body"));
+    assert!(upload.frame().await.expect("a frame").is_ok());
+    let error = upload.frame().await.expect("no end").expect_err("a timeout");
+    let error = error.downcast::<TimeoutError>().expect("ours");
+    assert_eq!(error.phase(), Phase::RequestGap);
+    assert_eq!(error.to_string(), "no bytes of the request body for 10s (request gap limit: 10s)");
+}
