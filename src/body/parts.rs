@@ -34,8 +34,8 @@ pub(crate) struct Memory {
 /// A part's answer to "what now?", asked while the inner body is pending. The later variant wins.
 #[derive(Debug)]
 pub(crate) enum Wish {
-    /// Nothing before this instant, or nothing at all before something is written.
-    Nothing(Option<Instant>),
+    /// Nothing before this instant, if there is one. `settled`: bytes can only move it later.
+    Nothing { until: Option<Instant>, settled: bool },
     /// These bytes, which are whole in themselves.
     Beat(Bytes),
     /// The end.
@@ -118,11 +118,11 @@ impl Memory {
 
     /// An end goes before a beat, and a beat before nothing.
     pub(crate) fn wish(&mut self, parts: &Parts, facts: &Facts, now: Instant) -> Wish {
-        let mut wake = None;
+        let (mut until, mut settled) = (None, true);
         if let (Some(bounds), Some(schedule)) = (&parts.timeouts, &mut self.schedule) {
             match schedule.due(&bounds.limits, bounds.total, now) {
                 timeout::Due::Over(error) => return Wish::End(bounds.cut(error, facts.standing())),
-                timeout::Due::At(at) => wake = at,
+                timeout::Due::At(at) => until = at,
             }
         }
         if let (Some(plan), Some(pulse), false) = (&parts.heartbeat, &mut self.pulse, facts.over()) {
@@ -131,7 +131,11 @@ impl Memory {
                 plan.tell(&event);
             }
             match due {
-                heartbeat::Due::At(at) => wake = wake.into_iter().chain(at).min(),
+                heartbeat::Due::At(at) => until = until.into_iter().chain([at]).min(),
+                heartbeat::Due::Written(at) => {
+                    until = until.into_iter().chain(at).min();
+                    settled = false;
+                }
                 heartbeat::Due::Beat => {
                     let beat = plan.bytes(facts.tracker(), pulse.beats().sent == 0);
                     pulse.beaten(&plan.settings, now);
@@ -139,6 +143,6 @@ impl Memory {
                 }
             }
         }
-        Wish::Nothing(wake)
+        Wish::Nothing { until, settled }
     }
 }

@@ -281,11 +281,13 @@ impl<B: Body<Data = Bytes>> Shell<B> {
         let mut waiting = waiting.as_mut().project();
         loop {
             match waiting.memory.wish(this.parts, this.facts, now) {
-                Wish::Nothing(None) => {
-                    waiting.timer.disarm();
-                    return Poll::Pending;
+                Wish::Nothing { until, settled } => {
+                    let fired = until.map_or(Poll::Pending, |at| waiting.timer.as_mut().poll_at(at, cx));
+                    if until.is_none() || !settled {
+                        waiting.timer.as_mut().disarm();
+                    }
+                    ready!(fired);
                 }
-                Wish::Nothing(Some(at)) => ready!(waiting.timer.as_mut().poll_at(at, cx)),
                 Wish::Beat(beat) => {
                     this.facts.beaten();
                     return Poll::Ready(Some(Frame::data(beat)));
@@ -357,13 +359,17 @@ mod tests {
     use super::*;
 
     use std::convert::Infallible;
+    use std::sync::Arc;
     use std::time::Duration;
 
     use futures_util::stream;
     use http_body_util::StreamBody;
 
-    use crate::testing::timeline_for;
-    use crate::{Heartbeat, HeartbeatBody};
+    use crate::dialect::Dialect;
+    use crate::heartbeat::Plan;
+    use crate::testing::{script, timeline, timeline_for};
+    use crate::timeout::Bounds;
+    use crate::{Ending, Heartbeat, HeartbeatBody, Rhythm, Timeouts};
 
     #[test]
     fn a_stream_takes_little_memory_and_waiting_a_little_more() {
@@ -387,5 +393,52 @@ mod tests {
         }));
         let body = HeartbeatBody::new(inner, Heartbeat::every(Duration::from_secs(15)));
         assert_eq!(timeline_for(body, Duration::from_secs(40)).await, "15s=: 30s=: 40s=open");
+    }
+    pin_project! {
+        /// A body with a heartbeat and limits in one shell.
+        struct Both<B: Body> {
+            #[pin]
+            shell: Shell<B>,
+        }
+    }
+
+    impl<B: Body<Data = Bytes>> Both<B> {
+        fn new(inner: B, heartbeat: Heartbeat, limits: Timeouts) -> Self {
+            let bounds = Bounds { limits, total: None, ending: Ending::Abort, retry: Duration::ZERO };
+            let parts =
+                Parts { heartbeat: Some(Arc::new(Plan::new(heartbeat))), timeouts: Some(Box::new(bounds)) };
+            let facts = Facts::new(Tracker::new(Dialect::EventStream), Watch::Content);
+            Self { shell: Shell::new(inner, facts, parts) }
+        }
+    }
+
+    impl<B: Body<Data = Bytes>> Body for Both<B> {
+        type Data = Bytes;
+        type Error = B::Error;
+
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            cx: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
+            self.project().shell.poll_frame(cx)
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_beat_that_is_held_is_not_forgotten_over_a_later_deadline() {
+        let check = async |heartbeat, stream, line| {
+            let limits = Timeouts::new().inter_chunk(Duration::from_secs(600));
+            assert_eq!(timeline(Both::new(script(stream), heartbeat, limits)).await, line);
+        };
+        let every = || Heartbeat::every(Duration::from_secs(15));
+        let half = r"0s='data: a' 20s='\n\n' 60s=end";
+        check(every(), half, r"0s='data: a' 20s='\n\n' 35s=: 50s=: 60s=end").await;
+        check(every().rhythm(Rhythm::Periodic), half, r"0s='data: a' 20s='\n\n' 20s=: 35s=: 50s=: 60s=end")
+            .await;
+        let padded = every().at_once().pad_first(4);
+        check(padded, r"0s='data: a' 9s='\n\n' 30s=end", r"0s='data: a' 9s='\n\n' 9s=':..\n' 24s=: 30s=end")
+            .await;
+        let capped = every().most_in_a_row(1);
+        check(capped, "0s=a 40s=b 60s=end", "0s=a 15s=: 40s=b 55s=: 60s=end").await;
     }
 }

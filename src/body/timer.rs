@@ -54,7 +54,7 @@ impl Timer {
         fired
     }
 
-    /// Nothing to wait for: forgets the waker, so that the next wait asks anew.
+    /// The next wait asks anew, whether or not this one has an end.
     pub(crate) fn disarm(self: Pin<&mut Self>) {
         *self.project().waker = None;
     }

@@ -27,8 +27,10 @@ pub(crate) struct Pulse {
 /// What to do now.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Due {
-    /// Nothing before this instant; nothing at all until something is written, if there is none.
-    At(Option<Instant>),
+    /// Nothing before this instant, whatever is written until then.
+    At(Instant),
+    /// Nothing before something is written or, if there is one, this instant.
+    Written(Option<Instant>),
     /// Write a beat.
     Beat,
 }
@@ -54,7 +56,7 @@ impl Pulse {
         }
     }
 
-    /// Asked while the stream waits. A later `waits_again` only ever moves the answer later.
+    /// Asked while the stream waits.
     pub(crate) fn due(
         &mut self,
         settings: &Heartbeat,
@@ -63,7 +65,7 @@ impl Pulse {
         now: Instant,
     ) -> (Due, Option<HeartbeatEvent>) {
         if settings.beat.is_none() || self.in_a_row >= settings.most_in_a_row {
-            return (Due::At(None), None);
+            return (Due::Written(None), None);
         }
         if self.at_once && place == Place::Between {
             return (Due::Beat, None);
@@ -75,13 +77,13 @@ impl Pulse {
         // At most half of the interval. And an instant beyond the clock's range never comes.
         let early = self.jitter.clone().up_to(settings.jitter);
         let Some(at) = from.checked_add(settings.interval - early) else {
-            return (Due::At(None), None);
+            return (Due::Written(None), None);
         };
         if now < at {
-            return (Due::At(Some(at)), None);
+            return (if self.at_once { Due::Written(Some(at)) } else { Due::At(at) }, None);
         }
         if !settings.beat.fits(place, settings.mid_event) {
-            return (Due::At(None), self.hold(now - silent_since));
+            return (Due::Written(None), self.hold(now - silent_since));
         }
         let by = now - at.max(silent_since);
         let late = by > Duration::from_millis(100).max(settings.interval / 10);
