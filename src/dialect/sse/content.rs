@@ -43,8 +43,9 @@ impl Content {
     /// where to begin when the chunk before was not read to its end.
     pub(crate) fn advance(&mut self, before: Boundary, chunk: &[u8]) -> bool {
         if self.line == Line::Unknown && before != Boundary::Line {
-            *self =
-                Self { cr: matches!(before, Boundary::BetweenCr | Boundary::PendingCr), ..Self::default() };
+            let line = if before == Boundary::Comment { Line::Other } else { Line::Start };
+            let cr = matches!(before, Boundary::BetweenCr | Boundary::PendingCr);
+            *self = Self { line, cr, ping: false };
         }
         for &byte in chunk {
             if self.step(byte) {
@@ -61,6 +62,7 @@ impl Content {
         if matches!(byte, b'\r' | b'\n') {
             match self.line {
                 Line::Start if !half_of_crlf => self.ping = false,
+                Line::Event(5) => self.ping = false,
                 Line::Ping(4) => self.ping = true,
                 _ => {}
             }
@@ -74,7 +76,11 @@ impl Content {
             (Line::Start, 0xEF | 0xBB | 0xBF) => Line::Start,
             (Line::Data(4), b':') => Line::DataColon,
             (Line::Data(n), _) if DATA[usize::from(n)] == byte => Line::Data(n + 1),
-            (Line::Event(5), b':') => Line::EventColon,
+            (Line::Event(5), b':') => {
+                // The last type of an event is the one that counts.
+                self.ping = false;
+                Line::EventColon
+            }
             (Line::Event(n), _) if EVENT[usize::from(n)] == byte => Line::Event(n + 1),
             (Line::EventColon, b' ') => Line::Ping(0),
             (Line::EventColon, b'p') => Line::Ping(1),
@@ -131,6 +137,9 @@ mod tests {
         check("event: ping\ndata: {}\n\ndata: a\n\n", true);
         check("event: pings\ndata: {}\n\n", true);
         check("event: pin\ndata: {}\n\n", true);
+        check("event: ping\nevent: delta\ndata: a\n\n", true);
+        check("event: ping\nevent\ndata: a\n\n", true);
+        check("event: delta\nevent: ping\ndata: a\n\n", false);
     }
 
     #[test]
@@ -140,5 +149,14 @@ mod tests {
         assert!(state.advance(Boundary::Line, b"b\n"), "the rest of a line that may be data");
         assert!(!state.advance(Boundary::Pending, b": hb\n"));
         assert!(!state.advance(Boundary::Pending, b"\n"));
+    }
+
+    #[test]
+    fn a_comment_whose_beginning_was_not_looked_at_is_still_one() {
+        let mut state = Content::default();
+        assert!(state.advance(Boundary::Between, b"data: a\n\n"));
+        let unread = Boundary::Between.advance(b": h");
+        assert!(!state.advance(unread, b"data: b\n"));
+        assert!(state.advance(unread.advance(b"data: b\n"), b"data: c\n"));
     }
 }
