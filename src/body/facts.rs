@@ -26,6 +26,8 @@ pub(crate) struct Facts {
     content: bool,
     /// Bytes went out since the last wait.
     written: bool,
+    /// Whoever reads has had a turn to flush them.
+    pub(crate) rested: bool,
     /// The inner body has given bytes.
     pub(crate) spoken: bool,
     /// Nothing can follow: trailers have passed, or the inner body says that it is at its end.
@@ -51,6 +53,7 @@ impl Facts {
             watched: watch != Watch::Nothing,
             content: false,
             written: false,
+            rested: false,
             spoken: false,
             over: false,
             run: 0,
@@ -132,6 +135,7 @@ impl Facts {
         self.run = 0;
         let written = std::mem::take(&mut self.written);
         let content = std::mem::take(&mut self.content);
+        self.rested &= !written;
         written.then_some(content)
     }
 

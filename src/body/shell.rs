@@ -55,7 +55,14 @@ type Item<E> = Option<Result<Frame<Bytes>, E>>;
 /// Something to say in a later turn, perhaps not before some time has passed.
 struct Next<E> {
     what: What<E>,
-    hold: Option<(Instant, Pin<Box<Timer>>)>,
+    hold: Option<Hold>,
+}
+
+/// Until when, and not in the turn that began it.
+struct Hold {
+    until: Instant,
+    timer: Pin<Box<Timer>>,
+    rested: bool,
 }
 
 #[derive(Debug)]
@@ -68,6 +75,24 @@ enum What<E> {
 /// hyper throws away what it has not flushed when a body fails: a frame of the same turn and, before the first frame,
 /// even the head. A turn that only yields does not flush either, so this is real time.
 const FLUSH: Duration = Duration::from_millis(5);
+
+impl Hold {
+    fn new(until: Instant) -> Self {
+        Self { until, timer: Box::pin(Timer::new(until)), rested: false }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        while self.timer.as_mut().poll_at(self.until, cx).is_ready() {
+            if self.rested {
+                return Poll::Ready(());
+            }
+            // This thread stood still meanwhile, so nobody has flushed.
+            self.until = timer::now() + FLUSH;
+        }
+        self.rested = true;
+        Poll::Pending
+    }
+}
 
 impl<E: fmt::Debug> fmt::Debug for Next<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -168,7 +193,10 @@ impl<B: Body<Data = Bytes>> Shell<B> {
                 Poll::Ready(item) => self.as_mut().turn(item.take()),
                 Poll::Pending => match self.as_mut().poll_wait(cx) {
                     Poll::Ready(frame) => frame,
-                    Poll::Pending => return,
+                    Poll::Pending => {
+                        self.project().facts.rested = true;
+                        return;
+                    }
                 },
             };
             if let Some(frame) = frame {
@@ -193,8 +221,8 @@ impl<B: Body<Data = Bytes>> Shell<B> {
     #[cold]
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Item<B::Error>> {
         let this = self.project();
-        if let Some(Next { hold: Some((until, timer)), .. }) = this.next.as_deref_mut() {
-            ready!(timer.as_mut().poll_at(*until, cx));
+        if let Some(Next { hold: Some(hold), .. }) = this.next.as_deref_mut() {
+            ready!(hold.poll(cx));
         }
         if matches!(this.next.as_deref(), Some(Next { what: What::Fault(_), .. })) {
             return Poll::Ready(None);
@@ -256,7 +284,9 @@ impl<B: Body<Data = Bytes>> Shell<B> {
         if let Some(content) = this.facts.take_written() {
             waiting.as_mut().project().memory.waits_again(content, timer::now());
         }
-        waiting.timer.is_armed_for(cx)
+        let armed = waiting.timer.is_armed_for(cx);
+        this.facts.rested |= armed;
+        armed
     }
 
     /// Asks the parts what to do about a silence. Ready with something to write into it, or with the end in `next`.
@@ -335,11 +365,13 @@ impl<B: Body<Data = Bytes>> Shell<B> {
         let now = timer::now();
         let this = self.as_mut().project();
         let written = match this.waiting {
-            Some(waiting) if this.facts.take_written().is_none() => waiting.memory.silent_since(),
+            Some(waiting) if this.facts.take_written().is_none() && this.facts.rested => {
+                waiting.memory.silent_since()
+            }
             _ => now,
         };
         let until = written + FLUSH;
-        let hold = (now < until).then(|| (until, Box::pin(Timer::new(until))));
+        let hold = (now < until).then(|| Hold::new(until));
         self.as_mut().end(end);
         *self.project().next = Some(Box::new(Next { what, hold }));
     }

@@ -9,6 +9,7 @@ mod laws;
 mod rules;
 mod settings;
 mod simulator;
+mod standstill;
 mod support;
 mod timeout;
 mod transparency;
