@@ -41,19 +41,21 @@ impl Upload {
     /// When the body had been read. If it has not, this task is woken when it has.
     pub(super) fn read_at(&self, cx: &Context<'_>) -> Option<Instant> {
         let mut state = self.lock();
-        if state.read_at.is_none() {
-            keep(&mut state.asks_read, cx);
-        }
-        state.read_at
+        let known = state.read_at;
+        let replaced = if known.is_none() { keep(&mut state.asks_read, cx) } else { None };
+        drop(state);
+        drop(replaced);
+        known
     }
 
     /// How it took too long. If it has not, this task is woken when it has.
     pub(super) fn expired(&self, cx: &Context<'_>) -> Option<TimeoutError> {
         let mut state = self.lock();
-        if state.expired.is_none() {
-            keep(&mut state.asks_expired, cx);
-        }
-        state.expired
+        let known = state.expired;
+        let replaced = if known.is_none() { keep(&mut state.asks_expired, cx) } else { None };
+        drop(state);
+        drop(replaced);
+        known
     }
 
     // Nothing in here panics while the lock is held, and the state is whole at every step.
@@ -62,10 +64,11 @@ impl Upload {
     }
 }
 
-fn keep(slot: &mut Option<Waker>, cx: &Context<'_>) {
+/// Gives back the waker that was there before. Its task may go with it, so it is not dropped under the lock.
+fn keep(slot: &mut Option<Waker>, cx: &Context<'_>) -> Option<Waker> {
     match slot {
-        Some(waker) => waker.clone_from(cx.waker()),
-        None => *slot = Some(cx.waker().clone()),
+        Some(waker) if waker.will_wake(cx.waker()) => None,
+        _ => slot.replace(cx.waker().clone()),
     }
 }
 
@@ -73,5 +76,38 @@ fn keep(slot: &mut Option<Waker>, cx: &Context<'_>) {
 fn wake(waker: Option<Waker>) {
     if let Some(waker) = waker {
         waker.wake();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Wake;
+
+    use super::*;
+
+    /// A task that has been given up: what it held goes with its last waker, a request body among it.
+    struct GivenUp(Upload);
+
+    impl Wake for GivenUp {
+        fn wake(self: Arc<Self>) {}
+    }
+
+    impl Drop for GivenUp {
+        fn drop(&mut self) {
+            assert!(self.0.0.try_lock().is_ok(), "dropped under the lock");
+        }
+    }
+
+    #[test]
+    fn a_waker_is_dropped_outside_of_the_lock() {
+        let upload = Upload::default();
+        for _ in 0..2 {
+            let waker = Waker::from(Arc::new(GivenUp(upload.clone())));
+            assert_eq!(upload.read_at(&Context::from_waker(&waker)), None);
+            assert_eq!(upload.expired(&Context::from_waker(&waker)), None);
+        }
+        let other = Context::from_waker(Waker::noop());
+        assert_eq!(upload.read_at(&other), None);
+        assert_eq!(upload.expired(&other), None);
     }
 }
