@@ -18,12 +18,12 @@ pub(crate) struct Bounds {
     pub(crate) retry: Duration,
 }
 
-/// When the exchange has to be over, and how long it then has taken.
+/// When the exchange, or its head, has to be over, and how long it then has taken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Total {
     pub(crate) at: Instant,
     pub(crate) limit: Duration,
-    /// `Phase::Total`, or `Phase::Deadline` where the request itself brought the end along.
+    /// Whose end it is: `Phase::Deadline` where the request itself brought it along.
     pub(crate) phase: Phase,
 }
 

@@ -240,6 +240,8 @@ struct Exchange {
     plan: Arc<Plan>,
     limits: Timeouts,
     began: Instant,
+    /// The request's own end of the headers phase, whenever that began.
+    head: Option<Total>,
     /// The request's own end.
     deadline: Option<Total>,
     caller: Caller,
@@ -269,17 +271,17 @@ impl Exchange {
                 ..Timeouts::new()
             });
         }
-        if let Some(head) = extensions.get::<HeadDeadline>() {
-            let left = head.deadline().instant().saturating_duration_since(began);
-            limits = limits.capped_by(&Timeouts { headers: Some(left), ..Timeouts::new() });
-        }
+        let head = extensions.get::<HeadDeadline>().map(|head| {
+            let at = head.deadline().instant().max(began);
+            Total { at, limit: at - began, phase: Phase::Headers }
+        });
         let deadline = extensions.get::<Deadline>().map(|deadline| in_time(*deadline, began));
         let upload = match plan.headers_from {
             HeadersFrom::Call => None,
             HeadersFrom::RequestBody => request.extensions().get::<Upload>().cloned(),
         };
         let caller = Caller::of_request(request);
-        Self { plan, limits, began, deadline, caller, upload }
+        Self { plan, limits, began, head, deadline, caller, upload }
     }
 
     /// The end of the exchange under these limits, or the request's own if that is earlier.
@@ -293,21 +295,15 @@ impl Exchange {
             None => Some(self.began),
             Some(upload) => upload.read_at(cx),
         };
-        let headers = self.limits.headers.and_then(|limit| {
-            let from = from?;
-            Some((from.checked_add(limit)?, from, limit))
+        let headers = self.limits.headers.zip(from).and_then(|(limit, from)| {
+            Some(Total { at: from.checked_add(limit)?, limit, phase: Phase::Headers })
         });
-        let total = self.total(&self.limits);
-        if let Some((at, from, limit)) = headers {
-            if now >= at && total.is_none_or(|total| at <= total.at) {
-                return Due::Over(TimeoutError::new(Phase::Headers, limit, now - from));
-            }
+        let head = Total::earlier(headers, self.head);
+        let end = Total::earlier(head, self.total(&self.limits));
+        match end.and_then(|end| end.over(now)) {
+            Some(error) => Due::Over(error),
+            None => Due::At(end.map(|end| end.at)),
         }
-        if let Some(error) = total.and_then(|total| total.over(now)) {
-            return Due::Over(error);
-        }
-        let headers = headers.map(|(at, ..)| at);
-        Due::At(headers.into_iter().chain(total.map(|total| total.at)).min())
     }
 
     fn bound_body<B: Body<Data = Bytes>>(&self, response: Response<B>) -> Response<TimeoutBody<B>> {

@@ -631,3 +631,27 @@ async fn behind_the_head_the_handler_gets_the_error_of_a_slow_upload() {
     assert_eq!(error.phase(), Phase::RequestGap);
     assert_eq!(error.to_string(), "no bytes of the request body for 10s (request gap limit: 10s)");
 }
+
+#[tokio::test(start_paused = true)]
+async fn the_upload_does_not_put_the_moment_off_by_which_the_caller_wants_the_head() {
+    let check = async |upload: &'static str, reads: bool, status: u16| {
+        let service = service_fn(move |request: Request<_>| async move {
+            if reads {
+                let _ = BodyExt::collect(request.into_body()).await;
+                sleep(s(9)).await;
+            } else {
+                sleep(s(60)).await;
+                drop(request);
+            }
+            Ok::<_, BoxError>(opaque("0s=end"))
+        });
+        let limits = TimeoutLayer::new(limits().headers(s(30))).headers_from(HeadersFrom::RequestBody);
+        let service = RequestBodyTimeoutLayer::new().layer(limits.layer(service));
+        let service = DeadlineLayer::new().trust_prefer_wait().layer(service);
+        let request = Request::builder().header("prefer", "wait=10").body(script(upload)).unwrap();
+        assert_eq!(service.oneshot(request).await.unwrap().status().as_u16(), status, "{upload} {reads}");
+    };
+    check("0s=a 0s=end", true, 200).await;
+    check("8s=a 8s=end", true, 504).await;
+    check("8s=a 8s=end", false, 504).await;
+}
