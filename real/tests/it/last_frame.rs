@@ -91,7 +91,7 @@ async fn without_the_layers_it_does() {
     }
 }
 
-const LIMIT: Duration = Duration::from_millis(3);
+const LIMIT: Duration = Duration::from_millis(1);
 
 fn aborting(app: Router) -> Router {
     app.layer(TimeoutLayer::new(Timeouts::new().total(LIMIT)).ending(Ending::Abort))
