@@ -7,7 +7,7 @@ pub(crate) mod lines;
 pub(crate) mod sse;
 
 use http::HeaderMap;
-use http::header::{CONTENT_ENCODING, CONTENT_TYPE};
+use http::header::{CONTENT_ENCODING, CONTENT_TYPE, TRANSFER_ENCODING};
 
 /// The wire format of a body into which something can be inserted between two messages.
 ///
@@ -71,12 +71,12 @@ pub(crate) fn content_type(headers: &HeaderMap) -> Option<&str> {
     field.to_str().ok()
 }
 
-/// Plain text between compressed bytes destroys all that follows (RFC 9110, section 8.4).
+/// Plain text between compressed bytes destroys all that follows (RFC 9110, section 8.4; RFC 9112, section 6.1).
 pub(crate) fn is_encoded(headers: &HeaderMap) -> bool {
-    headers
-        .get_all(CONTENT_ENCODING)
-        .iter()
-        .any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
+    let any_but = |name, plain: &[u8]| {
+        headers.get_all(name).iter().any(|coding| !coding.as_bytes().eq_ignore_ascii_case(plain))
+    };
+    any_but(CONTENT_ENCODING, b"identity") || any_but(TRANSFER_ENCODING, b"chunked")
 }
 
 /// Where the wire stands after the bytes so far.
@@ -208,6 +208,14 @@ mod tests {
             Tracker::new(Dialect::EventStream),
         );
         check(&[(CONTENT_TYPE, "application/grpc"), (CONTENT_ENCODING, "br")], Tracker::Opaque);
+        check(
+            &[(CONTENT_TYPE, "text/event-stream"), (TRANSFER_ENCODING, "gzip, chunked")],
+            Tracker::Opaque,
+        );
+        check(
+            &[(CONTENT_TYPE, "text/event-stream"), (TRANSFER_ENCODING, "Chunked")],
+            Tracker::new(Dialect::EventStream),
+        );
     }
 
     #[test]

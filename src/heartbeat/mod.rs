@@ -48,8 +48,8 @@
 //!
 //! - when it has no body: to HEAD, to CONNECT, 1xx, 204, 205, 304 (RFC 9110, sections 6.4.1 and 9.3.6);
 //! - when its length is known, from `Content-Length` or from its body: added bytes would be taken for the next response;
-//! - when it has a `Content-Encoding` other than `identity`. Put this layer *inside* compression, and let the
-//!   compressor flush each frame;
+//! - when it has a `Content-Encoding` other than `identity`, or a `Transfer-Encoding` other than `chunked`. Put this
+//!   layer *inside* compression, and let the compressor flush each frame;
 //! - when somebody vouches for its bytes: status 206, `Content-Range`, a digest field (also one that is announced for the
 //!   trailers), a strong `ETag`.
 //!

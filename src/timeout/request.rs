@@ -75,7 +75,8 @@ impl RequestBodyTimeoutLayer {
         Ok(self)
     }
 
-    /// Limits the time from the call to the end of the body.
+    /// Limits the time from the call to the end of the body. Noticed while the handler waits for bytes: what a handler
+    /// does not ask for, a client cannot be late with.
     ///
     /// # Panics
     ///

@@ -360,6 +360,8 @@ async fn rule_16_an_encoded_body_is_left_alone() {
         assert_eq!(greedily(response()).await, SLOW, "{coding}");
     }
     assert_eq!(layered(slow(200, &[EVENTS, ("content-encoding", "Identity")])).await, BEATEN);
+    assert_eq!(greedily(slow(200, &[EVENTS, ("transfer-encoding", "gzip, chunked")])).await, SLOW);
+    assert_eq!(layered(slow(200, &[EVENTS, ("transfer-encoding", "chunked")])).await, BEATEN);
 }
 
 #[tokio::test(start_paused = true)]
