@@ -333,16 +333,18 @@ async fn a_burst_that_uses_up_the_budget_does_not_silence_the_timer() {
     drop(sender);
 }
 
+/// How often a task has been woken.
+#[derive(Default)]
+struct Count(AtomicUsize);
+impl Wake for Count {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
 /// A body may be polled by one task and then by another; only the last waker counts.
 #[tokio::test(start_paused = true)]
 async fn a_beat_wakes_the_task_that_asked_last() {
-    #[derive(Default)]
-    struct Count(AtomicUsize);
-    impl Wake for Count {
-        fn wake(self: Arc<Self>) {
-            self.0.fetch_add(1, Ordering::SeqCst);
-        }
-    }
     for (name, body) in
         BODIES.iter().filter(|(name, _)| name.contains("beats outside") || name.ends_with("heartbeat"))
     {
@@ -553,5 +555,27 @@ async fn a_lower_bound_stays_true_when_a_beat_takes_the_place_of_a_bom() {
         for (at, bound) in bounds.iter().enumerate() {
             assert!(*bound <= lengths[at..].iter().sum(), "{stream}: {bounds:?} for {lengths:?}");
         }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_error_that_is_held_back_wakes_the_task_that_asked_last() {
+    for (name, body) in BODIES {
+        let open = Open::default();
+        let mut body = body(open.probe(script("0s=a 0s=error(broken)")));
+        let (first, second) = (Arc::new(Count::default()), Arc::new(Count::default()));
+        let mut poll = |count: &Arc<Count>| {
+            let waker = Waker::from(Arc::clone(count));
+            Pin::new(&mut body).poll_frame(&mut Context::from_waker(&waker))
+        };
+        while let Poll::Ready(frame) = poll(&first) {
+            assert!(matches!(frame, Some(Ok(_))), "{name}: {frame:?}");
+        }
+        assert!(poll(&second).is_pending(), "{name}");
+        tokio::time::advance(Duration::from_millis(6)).await;
+        tokio::task::yield_now().await;
+        assert_eq!(second.0.load(Ordering::SeqCst), 1, "{name}");
+        assert!(matches!(poll(&second), Poll::Ready(Some(Err(_)))), "{name}");
+        assert!(matches!(poll(&second), Poll::Ready(None)), "{name}");
     }
 }

@@ -13,3 +13,4 @@ mod standstill;
 mod support;
 mod timeout;
 mod transparency;
+mod upload;
