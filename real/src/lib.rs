@@ -6,4 +6,5 @@ pub mod process;
 pub mod proxies;
 pub mod server;
 pub mod streams;
+pub mod ticks;
 pub mod two_events;

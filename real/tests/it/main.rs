@@ -1,6 +1,7 @@
 //! The layers between real programs.
 
 mod chromium;
+mod grpc;
 mod haproxy;
 mod last_frame;
 mod nginx;
