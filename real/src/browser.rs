@@ -18,7 +18,15 @@ use crate::streams::TYPES;
 /// For each path what `EventSource` gave: type, data and last event id, or the word `error` alone.
 pub type Results = BTreeMap<String, Vec<Vec<String>>>;
 
-/// A page that reads each of some paths to its first event of type `done`, or to an error, and sends in what it got.
+/// What a page does when a stream ends before its event of type `done`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AtAnEnd {
+    Stop,
+    /// What `EventSource` does by itself.
+    Reconnect,
+}
+
+/// A page that reads each of some paths to its first event of type `done`, and sends in what it got.
 #[derive(Debug)]
 pub struct Page {
     results: mpsc::Receiver<Results>,
@@ -27,10 +35,14 @@ pub struct Page {
 
 impl Page {
     /// Puts the page in front of an app that has these paths.
-    pub fn new(paths: &[String], app: Router) -> (Self, Router) {
+    pub fn new(paths: &[String], at_an_end: AtAnEnd, app: Router) -> (Self, Router) {
         let json = |list: &[_]| serde_json::to_string(list).expect("a list of texts");
-        let types = TYPES.map(str::to_owned);
-        let html = include_str!("page.html").replace("PATHS", &json(paths)).replace("TYPES", &json(&types));
+        let types: Vec<_> = TYPES.into_iter().chain(["timeout"]).map(str::to_owned).collect();
+        let reconnects = at_an_end == AtAnEnd::Reconnect;
+        let html = include_str!("page.html")
+            .replace("PATHS", &json(paths))
+            .replace("TYPES", &json(&types))
+            .replace("RECONNECTS", &reconnects.to_string());
         let (sender, results) = mpsc::channel(1);
         let requests = Arc::new(Mutex::new(Vec::new()));
         let noted = requests.clone();

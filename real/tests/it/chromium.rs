@@ -1,20 +1,27 @@
 //! `EventSource` as a browser has it.
 
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::Router;
+use axum::body::Body;
 use axum::extract::Path;
+use axum::middleware;
+use axum::response::Response;
 use axum::routing::get;
 use bytes::Bytes;
-use real::browser::Page;
+use http::HeaderMap;
+use http_body_util::BodyExt;
+use hyper::body::Frame;
+use real::browser::{AtAnEnd, Page};
 use real::client::in_time;
 use real::process::find;
 use real::proxies;
 use real::server::{Server, event_stream};
 use real::streams;
-use tower_lifeline::{Beat, Heartbeat, HeartbeatEvent, HeartbeatLayer, MidEvent};
+use tokio::time::Instant;
+use tower_lifeline::{Beat, Heartbeat, HeartbeatEvent, HeartbeatLayer, MidEvent, TimeoutLayer, Timeouts};
 
 const CHROMIUM: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
 
@@ -55,7 +62,7 @@ async fn events_come_through_an_impatient_nginx_on_one_connection() {
         .nest("/block", beating(Beat::comment_block("still here")))
         .nest("/none", events.clone());
     let paths = ["/block/events", "/line/events", "/none/events"].map(str::to_owned);
-    let (page, app) = Page::new(&paths, app);
+    let (page, app) = Page::new(&paths, AtAnEnd::Stop, app);
     let server = Server::start(app).await;
     let proxy = proxies::nginx(&nginx, server.at, crate::nginx::BUFFERING).await;
 
@@ -95,7 +102,7 @@ async fn no_event_of_a_random_stream_is_changed() {
     let mut paths: Vec<_> = (0..STREAMS)
         .flat_map(|seed| ["bare", "line", "block", "mid-event"].map(|form| path(form, seed)))
         .collect();
-    let (page, app) = Page::new(&paths, app);
+    let (page, app) = Page::new(&paths, AtAnEnd::Stop, app);
     let server = Server::start(app).await;
 
     let (results, requests) = in_time(page.read(&chromium, server.at)).await;
@@ -114,4 +121,55 @@ async fn no_event_of_a_random_stream_is_changed() {
     let (sent, held) = (sent.load(Ordering::Relaxed), held.load(Ordering::Relaxed));
     println!("{events} events; beats: {sent} sent, {held} held");
     assert!(events > 100 && sent > 100 && held > 100, "{events} events, {sent} sent, {held} held");
+}
+
+#[tokio::test]
+async fn a_page_that_is_told_of_a_timeout_connects_again_when_it_was_told() {
+    /// What Chromium waits for when it is told nothing.
+    const ITS_OWN: Duration = Duration::from_secs(3);
+    let Some(chromium) = find(&CHROMIUM) else { return };
+    let told = Arc::new(OnceLock::new());
+    let overheard = told.clone();
+    let overhear = move |frame: Frame<Bytes>| {
+        let said = str::from_utf8(frame.data_ref().expect("no trailers")).expect("text");
+        if let Some(retry) = said.lines().find_map(|line| line.strip_prefix("retry: ")) {
+            let told = (Instant::now(), Duration::from_millis(retry.parse().expect("a number")));
+            overheard.set(told).expect("one timeout");
+        }
+        frame
+    };
+    let overhear = move |response: Response| {
+        let overhear = overhear.clone();
+        async move { response.map(|body| Body::new(body.map_frame(overhear))) }
+    };
+    let back = Arc::new(OnceLock::new());
+    let came = back.clone();
+    let events = async move |headers: HeaderMap| {
+        let Some(last_id) = headers.get("last-event-id") else {
+            let one = (Duration::ZERO, "id: 7\ndata: one\n\n".into());
+            return event_stream(vec![one, (Duration::MAX, Bytes::new())]);
+        };
+        came.set((Instant::now(), last_id.clone())).expect("it comes back once");
+        event_stream(vec![(Duration::ZERO, "event: done\ndata: bye\n\n".into())])
+    };
+    let limits = Timeouts::new().inter_chunk(Duration::from_millis(300));
+    // Half of it is the least that is told.
+    let limits = TimeoutLayer::new(limits).retry(ITS_OWN * 5 / 2);
+    let app = Router::new().route("/events", get(events)).layer(limits);
+    let app = app.layer(middleware::map_response(overhear));
+    let (page, app) = Page::new(&["/events".to_owned()], AtAnEnd::Reconnect, app);
+    let server = Server::start(app).await;
+
+    let (results, requests) = in_time(page.read(&chromium, server.at)).await;
+
+    let timeout = r#"{"phase":"inter-chunk","limit_ms":300}"#;
+    let got = [&["message", "one", "7"][..], &["timeout", timeout, "7"], &["error"], &["done", "bye", "7"]];
+    assert_eq!(results["/events"], got);
+    assert_eq!(requests, ["/events"; 2]);
+    let (ended, retry) = told.get().expect("it was told");
+    let (came, last_id) = back.get().expect("it came back");
+    assert_eq!(last_id, "7");
+    let away = *came - *ended;
+    println!("told to stay away for {retry:?}, and did for {away:?}");
+    assert!(ITS_OWN < *retry && *retry <= away, "{retry:?} {away:?}");
 }
