@@ -20,10 +20,10 @@ pub(crate) enum Watch {
 pub(crate) struct Facts {
     tracker: Tracker,
     progress: Progress,
-    /// Somebody asks for content.
-    watched: bool,
-    /// The producer has said something since the last wait.
-    content: bool,
+    /// Not every byte is content.
+    choosy: bool,
+    /// What comes has to be looked at for content, because there has been none since the last wait.
+    seeks: bool,
     /// Bytes went out since the last wait.
     written: bool,
     /// Whoever reads has had a turn to flush them.
@@ -47,11 +47,13 @@ enum Bom {
 
 impl Facts {
     pub(crate) fn new(tracker: Tracker, watch: Watch) -> Self {
+        let progress = if watch == Watch::Content { tracker.progress() } else { Progress::AnyByte };
+        let choosy = progress != Progress::AnyByte;
         Self {
             tracker,
-            progress: if watch == Watch::AnyByte { Progress::AnyByte } else { tracker.progress() },
-            watched: watch != Watch::Nothing,
-            content: false,
+            progress,
+            choosy,
+            seeks: choosy,
             written: false,
             rested: false,
             spoken: false,
@@ -92,8 +94,8 @@ impl Facts {
         }
         self.written = true;
         self.spoken = true;
-        if self.watched && !self.content {
-            self.content = self.progress.advance(self.tracker, data);
+        if self.seeks {
+            self.seeks = !self.progress.advance(self.tracker, data);
         }
         self.tracker.advance(data);
     }
@@ -118,13 +120,15 @@ impl Facts {
         self.over
     }
 
+    /// The producer has said something since the last wait.
     pub(crate) fn has_content(&self) -> bool {
-        self.content
+        self.written && !self.seeks
     }
 
     /// A beat goes out.
     pub(crate) fn beaten(&mut self) {
         self.written = true;
+        self.seeks = true;
         if self.tracker == Tracker::EventStream(Boundary::Start) && self.bom == Bom::Passes {
             self.bom = Bom::Dropped(0);
         }
@@ -134,9 +138,9 @@ impl Facts {
     pub(crate) fn take_written(&mut self) -> Option<bool> {
         self.run = 0;
         let written = std::mem::take(&mut self.written);
-        let content = std::mem::take(&mut self.content);
+        let seeks = std::mem::replace(&mut self.seeks, self.choosy);
         self.rested &= !written;
-        written.then_some(content)
+        written.then_some(!seeks)
     }
 
     /// Bytes of the inner body are kept back.
