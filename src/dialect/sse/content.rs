@@ -42,6 +42,15 @@ impl Content {
     /// Reads one chunk up to its first byte of content. `before` is where the stream stood in front of it, which tells
     /// where to begin when the chunk before was not read to its end.
     pub(crate) fn advance(&mut self, before: Boundary, chunk: &[u8]) -> bool {
+        if before == Boundary::Between && begins_with_content(chunk) {
+            *self = Self { line: Line::Unknown, ..Self::default() };
+            return true;
+        }
+        self.read(before, chunk)
+    }
+
+    #[inline(never)]
+    fn read(&mut self, before: Boundary, chunk: &[u8]) -> bool {
         if self.line == Line::Unknown && before != Boundary::Line {
             let line = if before == Boundary::Comment { Line::Other } else { Line::Start };
             let cr = matches!(before, Boundary::BetweenCr | Boundary::PendingCr);
@@ -94,19 +103,27 @@ impl Content {
     }
 }
 
+/// What most chunks of most streams begin with: data that is not empty.
+fn begins_with_content(chunk: &[u8]) -> bool {
+    let data = chunk.strip_prefix(b"data: ").unwrap_or_default();
+    data.first().is_some_and(|byte| !matches!(byte, b'\r' | b'\n'))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Whether the text says anything, for every way of cutting it in two.
+    /// Whether the text says anything, at the start of a stream and later, for every way of cutting it in two.
     fn check(text: &str, content: bool) {
         let bytes = text.as_bytes();
-        for cut in 0..=bytes.len() {
-            let (left, right) = bytes.split_at(cut);
-            let mut state = Content::default();
-            let first = state.advance(Boundary::Start, left);
-            let second = state.advance(Boundary::Start.advance(left), right);
-            assert_eq!(first || second, content, "{text:?} cut at {cut}");
+        for before in [Boundary::Start, Boundary::Between] {
+            for cut in 0..=bytes.len() {
+                let (left, right) = bytes.split_at(cut);
+                let mut state = Content::default();
+                let first = state.advance(before, left);
+                let second = state.advance(before.advance(left), right);
+                assert_eq!(first || second, content, "{text:?} cut at {cut} behind {before:?}");
+            }
         }
     }
 
