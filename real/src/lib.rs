@@ -2,6 +2,7 @@
 
 pub mod browser;
 pub mod client;
+pub mod guest;
 pub mod process;
 pub mod proxies;
 pub mod server;

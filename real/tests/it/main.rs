@@ -2,6 +2,7 @@
 
 mod chromium;
 mod grpc;
+mod gate;
 mod haproxy;
 mod last_frame;
 mod nginx;
