@@ -94,7 +94,7 @@ impl Stage {
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
         };
-        let hang = Duration::from_secs(60);
+        let hang = Duration::from_secs(30);
         if tokio::time::timeout(hang, there).await.is_err() {
             panic!("{in_flight} in flight and {queued} queued is never so: {:?}", self.gate.stats());
         }
