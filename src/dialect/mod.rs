@@ -208,10 +208,7 @@ mod tests {
             Tracker::new(Dialect::EventStream),
         );
         check(&[(CONTENT_TYPE, "application/grpc"), (CONTENT_ENCODING, "br")], Tracker::Opaque);
-        check(
-            &[(CONTENT_TYPE, "text/event-stream"), (TRANSFER_ENCODING, "gzip, chunked")],
-            Tracker::Opaque,
-        );
+        check(&[(CONTENT_TYPE, "text/event-stream"), (TRANSFER_ENCODING, "gzip, chunked")], Tracker::Opaque);
         check(
             &[(CONTENT_TYPE, "text/event-stream"), (TRANSFER_ENCODING, "Chunked")],
             Tracker::new(Dialect::EventStream),

@@ -6,12 +6,12 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
+use axum::response::IntoResponse;
 use axum::routing::{get, put};
 use bytes::Bytes;
 use futures_util::{StreamExt, stream};
 use http::header::{CONTENT_TYPE, RETRY_AFTER};
-use http::{Method, StatusCode, Uri, Version};
+use http::{Method, Request, Response, StatusCode, Uri, Version};
 use hyper::body::Incoming;
 use real::client::{Client, End, Reading, in_time};
 use real::guest::{Guest, Leaving, Upload};
@@ -39,7 +39,7 @@ struct Handler {
 }
 
 /// Says `begun` and what it was sent, then nothing until it may end.
-async fn talk(State(handler): State<Handler>, uri: Uri, upload: Body) -> Response {
+async fn talk(State(handler): State<Handler>, uri: Uri, upload: Body) -> Response<Body> {
     handler.called.lock().unwrap().push(uri.query().unwrap_or_default().to_owned());
     let Ok(upload) = axum::body::to_bytes(upload, usize::MAX).await else {
         return StatusCode::BAD_REQUEST.into_response();
@@ -105,6 +105,16 @@ impl Stage {
     }
 }
 
+async fn answer(
+    client: &mut Client,
+    method: Method,
+    path: &str,
+    body: impl Into<Body>,
+) -> Response<Incoming> {
+    let request = Request::builder().method(method).uri(path).body(body.into()).unwrap();
+    client.send(request).await.unwrap()
+}
+
 async fn text(response: Response<Incoming>) -> String {
     let mut reading = Reading::new(response);
     reading.to_end().await;
@@ -128,14 +138,14 @@ async fn so_many_run_so_many_wait_and_the_rest_are_refused_at_once_whatever_thei
             for (in_flight, queued) in [(1, 0), (2, 0), (3, 0), (3, 1), (3, 2), (3, 3), (3, 4), (3, 5)] {
                 let mut client = stage.client(version).await;
                 let (method, path) = routes.next().unwrap();
-                served.spawn(async move { text(client.send(method, path, Bytes::new()).await).await });
+                served.spawn(async move { text(answer(&mut client, method, path, "").await).await });
                 stage.until(in_flight, queued).await;
             }
 
             // Nobody has ended by now, and nobody will before these have their answers.
             let mut client = stage.client(version).await;
             for (method, path) in routes.take(12) {
-                let response = client.send(method, path, Bytes::from_static(b"up")).await;
+                let response = answer(&mut client, method, path, "up").await;
                 assert_eq!(response.status(), StatusCode::SERVICE_UNAVAILABLE);
                 let seconds: u64 = response.headers()[RETRY_AFTER].to_str().unwrap().parse().unwrap();
                 assert!((1..=72).contains(&seconds), "{seconds}");
@@ -171,7 +181,7 @@ async fn those_who_wait_are_served_in_the_order_of_their_arrival_and_nobody_take
                 let mut client = stage.client(BOTH[place % 2]).await;
                 let method = [Method::GET, Method::POST][place / 2 % 2].clone();
                 let path = format!("/talk?{place}");
-                served.spawn(async move { client.send(method, &path, Bytes::new()).await.status() });
+                served.spawn(async move { answer(&mut client, method, &path, "").await.status() });
             }
             stage.until(1, place + 1).await;
         }
@@ -198,10 +208,11 @@ async fn what_a_waiting_request_sent_reaches_its_handler() {
                 let upload: Bytes = (0..size).map(|place| b"abcdefghijklmnopqrstuvwxy"[place % 25]).collect();
                 let mut client = stage.client(version).await;
                 let sent = upload.clone();
-                let answer = tokio::spawn(async move { client.send(Method::POST, "/talk", sent).await });
+                let answered =
+                    tokio::spawn(async move { answer(&mut client, Method::POST, "/talk", sent).await });
                 stage.until(1, 1).await;
                 drop(first);
-                let mut reading = Reading::new(answer.await.unwrap());
+                let mut reading = Reading::new(answered.await.unwrap());
                 stage.handler.ends.add_permits(1);
                 reading.to_end().await;
                 let expected = [b"begun ", &upload[..], b" ended"].concat();

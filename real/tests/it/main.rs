@@ -1,8 +1,8 @@
 //! The layers between real programs.
 
 mod chromium;
-mod grpc;
 mod gate;
+mod grpc;
 mod haproxy;
 mod last_frame;
 mod nginx;
