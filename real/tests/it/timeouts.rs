@@ -245,14 +245,17 @@ async fn where_nothing_can_be_said_every_byte_arrives_and_then_an_error() {
 
 #[tokio::test]
 async fn heartbeats_on_either_side_do_not_hide_a_dead_producer() {
+    const INTERVAL: Duration = Duration::from_millis(20);
     let kept_alive = async || {
         let one = stream::once(async { Ok::<_, Infallible>(Event::default().data("one")) });
-        Sse::new(one.chain(stream::pending())).keep_alive(KeepAlive::new().interval(LIMIT / 10))
+        Sse::new(one.chain(stream::pending())).keep_alive(KeepAlive::new().interval(INTERVAL))
     };
-    let app = limited(
-        Router::new().route("/inside", get(kept_alive)).route("/outside", get(async || hung(EVENTS, EVENT))),
-    );
-    let server = Server::start(app.layer(HeartbeatLayer::every(LIMIT / 5))).await;
+    let app = Router::new()
+        .route("/inside", get(kept_alive))
+        .route("/outside", get(async || hung(EVENTS, EVENT)))
+        .layer(TimeoutLayer::new(Timeouts::new().inter_chunk(INTERVAL * 50)))
+        .layer(HeartbeatLayer::every(INTERVAL));
+    let server = Server::start(app).await;
     for version in VERSIONS {
         let mut client = Client::connect(server.at, version).await;
         for path in ["/inside", "/outside"] {
