@@ -130,16 +130,19 @@ impl Inner {
     }
 
     fn admit<B>(self: &Arc<Self>, request: &Request<B>, key: Option<KeyGuard>) -> Entry {
-        if self.shared.is_closed() {
-            return Entry::Refused(Shed::Closed);
-        }
         if request.extensions().get::<Deadline>().is_some_and(Deadline::is_past) {
             return Entry::Refused(Shed::DeadlineTooShort);
         }
         if self.shared.try_enter() {
             return Entry::Admitted(self.permit(key));
         }
-        if self.shared.is_full() { Entry::Refused(Shed::QueueFull) } else { Entry::MustWait(key) }
+        if self.shared.is_closed() {
+            Entry::Refused(Shed::Closed)
+        } else if self.shared.is_full() {
+            Entry::Refused(Shed::QueueFull)
+        } else {
+            Entry::MustWait(key)
+        }
     }
 
     fn permit(self: &Arc<Self>, key: Option<KeyGuard>) -> Permit {
@@ -348,6 +351,9 @@ impl Place {
     /// A place, or `None` for a permit at once.
     fn join(&self, cx: &Context<'_>) -> Result<Option<Ticket>, Shed> {
         let shared = &self.gate.shared;
+        if shared.try_enter() {
+            return Ok(None);
+        }
         if let Some(deadline) = self.deadline {
             let wait = drain_time(shared.queued(), shared.limit(), self.gate.counts.hold.recent());
             if deadline.saturating_duration_since(now()) < wait {
@@ -355,7 +361,6 @@ impl Place {
             }
         }
         match shared.arrive(cx.waker()) {
-            Arrival::Admitted => Ok(None),
             Arrival::Queued(ticket) => Ok(Some(ticket)),
             Arrival::Full => Err(Shed::QueueFull),
             Arrival::Closed => Err(Shed::Closed),

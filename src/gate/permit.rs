@@ -17,14 +17,14 @@ pub(crate) struct Permit {
     /// Since when, if anybody wants to know.
     since: Option<Instant>,
     /// Counted for as long as the permit is out.
-    _key: Option<KeyGuard>,
+    key: Option<KeyGuard>,
 }
 
 impl Permit {
     /// Of a permit that has been taken from `gate.shared`.
     pub(super) fn new(gate: Arc<Inner>, key: Option<KeyGuard>) -> Self {
         let since = gate.settings.timed.then(now);
-        Self { gate, since, _key: key }
+        Self { gate, since, key }
     }
 
     /// In the request's extensions too, if its handler may carry it on.
@@ -43,6 +43,8 @@ impl Drop for Permit {
         if let Some(since) = self.since {
             self.gate.counts.hold.add(now().saturating_duration_since(since));
         }
+        // First, for whoever is woken by the release may come with the same key.
+        self.key = None;
         self.gate.shared.release();
     }
 }

@@ -1,6 +1,7 @@
 //! Decides: who waits, and whose turn it is?
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::mem;
 use std::task::Waker;
 
 /// A place in the queue.
@@ -8,6 +9,7 @@ use std::task::Waker;
 pub(super) struct Ticket(u64);
 
 /// Those who wait, in the order of their arrival, and those whose turn has come and who have not looked yet.
+// A waker may run anything, so none is dropped in here: this is used under a lock.
 #[derive(Debug, Default)]
 pub(super) struct Queue {
     waiting: BTreeMap<Ticket, Waker>,
@@ -20,8 +22,17 @@ pub(super) struct Queue {
 pub(super) enum Turn {
     /// It is theirs, and so is a permit.
     Now,
-    /// So many are in front of them.
-    NotYet(usize),
+    NotYet,
+    /// They have been sent away.
+    Never,
+}
+
+/// What somebody leaves behind.
+#[derive(Debug)]
+pub(super) enum Left {
+    Place(#[expect(dead_code, reason = "it is dropped where it may run anything")] Waker),
+    /// Their turn had come: a permit, which goes to the next one.
+    Permit,
 }
 
 impl Queue {
@@ -43,27 +54,30 @@ impl Queue {
         Some(waker)
     }
 
-    /// Asks whether it is this one's turn, and leaves the queue if so.
-    pub(super) fn ask(&mut self, ticket: Ticket, waker: &Waker) -> Turn {
+    /// Asks whether it is this one's turn, and leaves the queue if so. The waker that was kept comes back in exchange.
+    pub(super) fn ask(&mut self, ticket: Ticket, waker: &mut Waker) -> Turn {
         if self.called.remove(&ticket) {
             return Turn::Now;
         }
-        if let Some(kept) = self.waiting.get_mut(&ticket) {
-            kept.clone_from(waker);
+        match self.waiting.get_mut(&ticket) {
+            Some(kept) => {
+                mem::swap(kept, waker);
+                Turn::NotYet
+            }
+            None => Turn::Never,
         }
-        Turn::NotYet(self.waiting.range(..ticket).count())
     }
 
-    /// Leaves for good. `Turn::Now` when a permit was already theirs, which has to go to the next one.
-    pub(super) fn leave(&mut self, ticket: Ticket) -> Option<Turn> {
+    /// Leaves for good. `None` for those who were sent away.
+    pub(super) fn leave(&mut self, ticket: Ticket) -> Option<Left> {
         if self.called.remove(&ticket) {
-            return Some(Turn::Now);
+            return Some(Left::Permit);
         }
-        self.waiting.remove(&ticket).map(|_| Turn::NotYet(0))
+        self.waiting.remove(&ticket).map(Left::Place)
     }
 
-    /// Everybody who waits, to be told that it is over.
-    pub(super) fn wakers(&self) -> impl Iterator<Item = &Waker> {
-        self.waiting.values()
+    /// Sends everybody away who waits.
+    pub(super) fn dismiss(&mut self) -> BTreeMap<Ticket, Waker> {
+        mem::take(&mut self.waiting)
     }
 }

@@ -25,6 +25,7 @@ pin_project! {
         Untouched { #[pin] body: B },
         /// Its request waited. Boxed, because it was polled and is moved to the handler then.
         Replayed { read: VecDeque<Result<Frame<Bytes>, B::Error>>, kept: usize, rest: Option<Pin<Box<B>>> },
+        Over,
     }
 }
 
@@ -70,6 +71,7 @@ impl<B: Body + fmt::Debug> fmt::Debug for ReplayBody<B> {
             State::Replayed { kept, rest, .. } => {
                 f.debug_struct("ReplayBody").field("kept", kept).field("rest", rest).finish_non_exhaustive()
             }
+            State::Over => f.write_str("ReplayBody"),
         }
     }
 }
@@ -82,14 +84,20 @@ impl<B: Body<Data = Bytes>> Body for ReplayBody<B> {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        match self.project().state.project() {
+        let mut state = self.project().state;
+        let polled = match state.as_mut().project() {
             StateProj::Untouched { body } => body.poll_frame(cx),
             StateProj::Replayed { read, rest, .. } => match (read.pop_front(), rest) {
                 (Some(item), _) => Poll::Ready(Some(item)),
                 (None, Some(body)) => body.as_mut().poll_frame(cx),
                 (None, None) => Poll::Ready(None),
             },
+            StateProj::Over => return Poll::Ready(None),
+        };
+        if let Poll::Ready(Some(Err(_)) | None) = polled {
+            state.set(State::Over);
         }
+        polled
     }
 
     fn is_end_stream(&self) -> bool {
@@ -98,6 +106,7 @@ impl<B: Body<Data = Bytes>> Body for ReplayBody<B> {
             State::Replayed { read, rest, .. } => {
                 read.is_empty() && rest.as_ref().is_none_or(|body| body.is_end_stream())
             }
+            State::Over => true,
         }
     }
 
@@ -115,6 +124,7 @@ impl<B: Body<Data = Bytes>> Body for ReplayBody<B> {
                 hint.set_lower(rest.lower().saturating_add(kept));
                 hint
             }
+            State::Over => SizeHint::with_exact(0),
         }
     }
 }

@@ -5,10 +5,12 @@
 //! Who joins the queue makes itself visible in `queued` *before* it looks at `in_flight` once more. Who gives a permit
 //! back takes it off `in_flight` *before* it looks at `queued`. All four are sequentially consistent, so at least one of
 //! the two sees the other, and calls the next in line.
+//!
+//! While nobody holds the lock, `queued` is the length of the queue.
 
 use std::task::{Context, Poll, Waker};
 
-use super::queue::{Queue, Ticket, Turn};
+use super::queue::{Left, Queue, Ticket, Turn};
 use super::sync::{AtomicBool, AtomicUsize, Mutex, MutexGuard, Ordering::SeqCst};
 
 #[derive(Debug)]
@@ -24,8 +26,6 @@ pub(super) struct Shared {
 /// What somebody who arrives is told.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Arrival {
-    /// A permit is theirs; it has to be given back with [`Shared::release`].
-    Admitted,
     /// They have a place in the queue; it has to be left with [`Shared::leave`], or a permit got with
     /// [`Shared::poll_turn`].
     Queued(Ticket),
@@ -45,10 +45,18 @@ impl Shared {
         }
     }
 
-    /// A permit at once, if one is free and nobody waits.
+    /// A permit at once, if one is free and nobody waits. It has to be given back with [`Shared::release`].
     pub(super) fn try_enter(&self) -> bool {
         // Nobody overtakes those who wait.
-        self.queued.load(SeqCst) == 0 && self.take()
+        if self.queued.load(SeqCst) > 0 || !self.take() {
+            return false;
+        }
+        // Last, so that whoever has closed the gate and then sees no permit out knows that none will be.
+        let open = !self.is_closed();
+        if !open {
+            self.release();
+        }
+        open
     }
 
     /// Whether somebody who arrives now would have no place. One look, because a refusal has to be cheap.
@@ -56,47 +64,47 @@ impl Shared {
         self.queued.load(SeqCst) >= self.depth.load(SeqCst)
     }
 
+    /// Takes a place in the queue; with a permit that is free their turn comes at once.
     pub(super) fn arrive(&self, waker: &Waker) -> Arrival {
-        if self.closed.load(SeqCst) {
-            return Arrival::Closed;
-        }
-        if self.try_enter() {
-            return Arrival::Admitted;
-        }
+        let waker = waker.clone();
         let ticket = {
             let mut queue = self.lock();
+            if self.is_closed() {
+                return Arrival::Closed;
+            }
             if queue.len() >= self.depth() {
                 return Arrival::Full;
             }
             self.queued.fetch_add(1, SeqCst);
-            queue.join(waker.clone())
+            queue.join(waker)
         };
         // A permit may have been given back while nobody was seen to wait.
         self.call_next();
         Arrival::Queued(ticket)
     }
 
-    /// Ready with a permit, or with the news that the gate has been closed, which leaves the queue.
+    /// Ready with a permit, or with the news that the gate has been closed. Either way the ticket is void.
     pub(super) fn poll_turn(&self, ticket: Ticket, cx: &Context<'_>) -> Poll<bool> {
-        let turn = self.lock().ask(ticket, cx.waker());
+        let mut waker = cx.waker().clone();
+        let turn = self.lock().ask(ticket, &mut waker);
         match turn {
             Turn::Now => Poll::Ready(true),
-            Turn::NotYet(_) if self.closed.load(SeqCst) => {
-                self.leave(ticket);
-                Poll::Ready(false)
-            }
-            Turn::NotYet(_) => Poll::Pending,
+            Turn::NotYet => Poll::Pending,
+            Turn::Never => Poll::Ready(false),
         }
     }
 
     pub(super) fn leave(&self, ticket: Ticket) {
-        let left = self.lock().leave(ticket);
-        match left {
-            Some(Turn::Now) => self.release(),
-            Some(Turn::NotYet(_)) => {
+        let left = {
+            let mut queue = self.lock();
+            let left = queue.leave(ticket);
+            if let Some(Left::Place(_)) = left {
                 self.queued.fetch_sub(1, SeqCst);
             }
-            None => {}
+            left
+        };
+        if let Some(Left::Permit) = left {
+            self.release();
         }
     }
 
@@ -118,9 +126,14 @@ impl Shared {
     }
 
     pub(super) fn close(&self) {
-        self.closed.store(true, SeqCst);
-        let wakers: Vec<Waker> = self.lock().wakers().cloned().collect();
-        wakers.into_iter().for_each(Waker::wake);
+        let dismissed = {
+            let mut queue = self.lock();
+            self.closed.store(true, SeqCst);
+            let dismissed = queue.dismiss();
+            self.queued.fetch_sub(dismissed.len(), SeqCst);
+            dismissed
+        };
+        dismissed.into_values().for_each(Waker::wake);
     }
 
     pub(super) fn reopen(&self) {
@@ -171,3 +184,8 @@ impl Shared {
         self.queue.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
+
+#[cfg(all(test, lifeline_loom))]
+mod loom_models;
+#[cfg(all(test, not(lifeline_loom)))]
+mod tests;

@@ -4,6 +4,7 @@
 mod adaptive;
 mod client;
 mod deadline;
+mod gate;
 mod heartbeat;
 mod laws;
 mod rules;
