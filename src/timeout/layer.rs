@@ -253,6 +253,8 @@ struct Exchange {
 fn in_time(deadline: Deadline, began: Instant) -> Total {
     let left = deadline.instant().saturating_duration_since(began);
     let limit = left - (left / 10).min(Duration::from_millis(50));
+    // Whole milliseconds, because callers read it.
+    let limit = Duration::from_millis(u64::try_from(limit.as_millis()).unwrap_or(u64::MAX));
     Total { at: began + limit, limit, phase: Phase::Deadline }
 }
 

@@ -130,6 +130,9 @@
 //!
 //! # What it does not do
 //!
+//! An abort is held back for 5 ms, so that hyper can flush what went before. What it cannot flush in that time, because the client
+//! is slow or there is much of it, is lost with the connection or the stream.
+//!
 //! A client that stops reading stops hyper from polling the body, and no timer inside the body can help then: not even the
 //! total is noticed before the client reads on.
 
