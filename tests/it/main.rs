@@ -7,6 +7,7 @@ mod deadline;
 mod gate;
 mod heartbeat;
 mod laws;
+mod model;
 mod rules;
 mod settings;
 mod simulator;
