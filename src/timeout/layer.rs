@@ -267,7 +267,7 @@ impl Exchange {
             None => plan.limits,
         };
         if let Some(silence) = extensions.get::<SilenceHint>() {
-            limits = limits.capped_by(&Timeouts {
+            limits = limits.tightened_by(&Timeouts {
                 headers: Some(silence.limit()),
                 first_byte: Some(silence.limit()),
                 ..Timeouts::new()

@@ -138,12 +138,14 @@ impl Timeouts {
         self.zip(other, |mine, theirs| theirs.or(mine))
     }
 
-    /// These limits, none longer than those of `ceiling`.
+    /// These limits, none longer than those of `ceiling`. What has no limit gets none by that.
     pub(super) fn capped_by(self, ceiling: &Self) -> Self {
-        self.zip(ceiling, |mine, most| match (mine, most) {
-            (Some(mine), Some(most)) => Some(mine.min(most)),
-            (mine, most) => mine.or(most),
-        })
+        self.zip(ceiling, |mine, most| mine.map(|mine| most.map_or(mine, |most| mine.min(most))))
+    }
+
+    /// The tighter of both limits in each phase.
+    pub(super) fn tightened_by(self, other: &Self) -> Self {
+        self.zip(other, |mine, theirs| mine.into_iter().chain(theirs).min())
     }
 
     fn zip(

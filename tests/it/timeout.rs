@@ -347,6 +347,13 @@ async fn a_request_and_a_handler_change_limits_below_the_ceiling() {
     check(Some(limits().total(s(4))), None, "4s").await;
     check(None, Some(limits().total(s(4))), "4s").await;
     check(None, Some(limits().inter_chunk(Duration::MAX)), "100s").await;
+
+    // A ceiling is no limit of its own.
+    let high = TimeoutLayer::new(limits()).ceiling(limits().total(s(5)));
+    let mut asked = Request::new(Empty::new());
+    asked.extensions_mut().insert(limits().inter_chunk(s(60)));
+    let line = "0s=a 50s=b 50s=end";
+    assert_eq!(timeline(answer(&high, asked, s(0), opaque(line)).await.into_body()).await, line);
 }
 
 fn extension(limits: Timeouts) -> http::Extensions {
