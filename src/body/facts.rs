@@ -32,8 +32,9 @@ pub(crate) struct Facts {
     pub(crate) spoken: bool,
     /// Nothing can follow: trailers have passed, or the inner body says that it is at its end.
     over: bool,
-    /// Frames since the clock was last read, where large ones count for several.
+    /// Frames since the clock was last read, where large ones count for several; and whether anybody counts them.
     run: u32,
+    pub(crate) timed: bool,
     /// A beat went out before the inner body's first byte, so a BOM is not at the start any more and has to go.
     bom: Bom,
 }
@@ -59,6 +60,7 @@ impl Facts {
             spoken: false,
             over: false,
             run: 0,
+            timed: false,
             bom: Bom::Passes,
         }
     }
@@ -103,8 +105,11 @@ impl Facts {
     /// So many frames or bytes in a row without a look at the clock that it is time for one: 64, or 256 KiB.
     #[inline]
     pub(crate) fn runs_long(&mut self, frame: &Frame<Bytes>) -> bool {
+        if !self.timed {
+            return false;
+        }
         let bytes = frame.data_ref().map_or(0, Bytes::len);
-        self.run = self.run.saturating_add(1 + (bytes / (256 * 1024 / 64)) as u32);
+        self.run += 1 + (bytes / (256 * 1024 / 64)) as u32;
         let long = self.run >= 64;
         if long {
             self.run = 0;

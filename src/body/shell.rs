@@ -25,7 +25,7 @@ pin_project! {
         inner: Option<B>,
         parts: Parts,
         facts: Facts,
-        // What cannot be said in this turn.
+        // What cannot be said in this turn. Then the inner body is gone.
         next: Option<Box<Next<B::Error>>>,
         // Made when the stream first waits: a body that is always ready never pays for it.
         waiting: Option<Pin<Box<Waiting>>>,
@@ -119,7 +119,8 @@ impl<B: Body> Shell<B> {
 }
 
 impl<B: Body<Data = Bytes>> Shell<B> {
-    pub(crate) fn new(inner: B, facts: Facts, parts: Parts) -> Self {
+    pub(crate) fn new(inner: B, mut facts: Facts, parts: Parts) -> Self {
+        facts.timed = parts.is_absolute();
         Self { inner: Some(inner), parts, facts, next: None, waiting: None }
     }
 
@@ -155,7 +156,7 @@ impl<B: Body<Data = Bytes>> Shell<B> {
         match &polled {
             Poll::Ready(Some(Ok(frame))) if !this.facts.drops_bom() => {
                 this.facts.passed(frame);
-                if this.parts.is_absolute() && this.facts.runs_long(frame) {
+                if this.facts.runs_long(frame) {
                     self.look_at_the_clock();
                 }
             }
@@ -207,13 +208,11 @@ impl<B: Body<Data = Bytes>> Shell<B> {
         }
     }
 
-    /// Nothing when the inner body is not to be asked.
     #[inline(always)]
     fn poll_inner(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Item<B::Error>> {
-        let this = self.project();
-        match this.inner.as_pin_mut() {
-            Some(inner) if this.next.is_none() => inner.poll_frame(cx),
-            _ => Poll::Ready(None),
+        match self.project().inner.as_pin_mut() {
+            Some(inner) => inner.poll_frame(cx),
+            None => Poll::Ready(None),
         }
     }
 
@@ -242,7 +241,7 @@ impl<B: Body<Data = Bytes>> Shell<B> {
     /// `None` when there is nothing to say in this turn.
     #[cold]
     fn turn(mut self: Pin<&mut Self>, item: Option<Result<Frame<Bytes>, B::Error>>) -> Option<Frame<Bytes>> {
-        let this = self.as_mut().project();
+        let mut this = self.as_mut().project();
         let item = match item.map(|result| result.map(Frame::into_data)) {
             Some(Ok(Ok(data))) => {
                 // A frame that was empty before passes: a body that gives nothing else would be asked for ever.
@@ -269,7 +268,11 @@ impl<B: Body<Data = Bytes>> Shell<B> {
                 this.facts.passed(&frame);
                 return Some(frame);
             }
-            Some(Ok(_)) => *this.next = Some(Box::new(Next { what: What::Item(item), hold: None })),
+            Some(Ok(_)) => {
+                // The last that there is. That it has ended is told when they have been given.
+                this.inner.set(None);
+                *this.next = Some(Box::new(Next { what: What::Item(item), hold: None }));
+            }
         }
         kept
     }
