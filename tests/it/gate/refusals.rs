@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use bytes::Bytes;
 use http::{HeaderMap, Request, Response, StatusCode};
+use http_body::Body as _;
 use http_body_util::{BodyExt, Empty};
 use tower::ServiceExt;
 use tower_lifeline::{Gate, Shed};
@@ -35,6 +36,8 @@ async fn refused(
     let Ok(answer) = service.clone().oneshot(request.body(Empty::new()).unwrap()).await;
     drop(held);
     let (head, body) = answer.into_parts();
+    // Nothing follows the head of trailers-only.
+    assert_eq!(body.is_end_stream(), head.headers.contains_key("grpc-status"));
     let bytes = body.collect().await.unwrap().to_bytes();
     (head.status, head.headers, String::from_utf8(bytes.to_vec()).unwrap())
 }
