@@ -224,17 +224,20 @@ struct Exchange {
 
 impl Exchange {
     fn give_heartbeat<B: Body<Data = Bytes>>(&self, response: Response<B>) -> Response<HeartbeatBody<B>> {
+        // Most responses are all there, and cost no further look.
+        if response.body().size_hint().exact().is_some() {
+            return response.map(HeartbeatBody::untouched);
+        }
         let choices = &self.layer.choices;
         let (mut parts, body) = response.into_parts();
         let dialect = match &choices.select {
             Some(choose) => choose(&parts),
             None => select::by_content_type(&parts, choices.nd_json),
         };
-        let known_length = body.size_hint().exact().is_some();
         let wished = parts.extensions.get::<HeartbeatOverride>().or(self.wished.as_ref());
         let off = wished.is_some_and(HeartbeatOverride::is_off);
         let body = match dialect {
-            Some(dialect) if !off && !known_length && !select::is_closed(&self.method, &parts) => {
+            Some(dialect) if !off && !select::is_closed(&self.method, &parts) => {
                 let plan = self.layer.plan.with(wished, self.longest);
                 if !choices.keep_headers {
                     headers::ask_not_to_buffer(&mut parts.headers);

@@ -309,28 +309,37 @@ impl Exchange {
     }
 
     fn bound_body<B: Body<Data = Bytes>>(&self, response: Response<B>) -> Response<TimeoutBody<B>> {
-        let (parts, body) = response.into_parts();
-        let limits = match parts.extensions.get::<Timeouts>() {
+        let limits = match response.extensions().get::<Timeouts>() {
             Some(wished) => self.limits.changed_by(wished).capped_by(&self.plan.ceiling),
             None => self.limits,
         };
         let total = self.total(&limits);
         // A body that is at its end has nothing left to wait for.
         let unbounded = limits.first_byte.or(limits.inter_chunk).is_none() && total.is_none();
-        if unbounded || body.is_end_stream() {
-            return Response::from_parts(parts, TimeoutBody::unbounded(body));
+        if unbounded || response.body().is_end_stream() {
+            return response.map(TimeoutBody::unbounded);
         }
-        let tracker = Tracker::of_response(&parts.headers);
-        let known_length = body.size_hint().exact().is_some() || parts.headers.contains_key(CONTENT_LENGTH);
-        let ending = match parts.extensions.get::<Ending>().or(self.plan.ending.as_ref()) {
-            // Nothing can be added to a body whose length the client knows.
-            _ if known_length => Ending::Abort,
+        let (tracker, ending) = self.ending(&response);
+        let retry = match ending {
+            Ending::EventSource => self.plan.retry / 2 + self.plan.seeds.next().up_to(self.plan.retry),
+            _ => Duration::ZERO,
+        };
+        let bounds = Bounds { limits, total, ending, retry };
+        response.map(|body| TimeoutBody::bounded(body, tracker, self.plan.progress, bounds))
+    }
+
+    fn ending<B: Body<Data = Bytes>>(&self, response: &Response<B>) -> (Tracker, Ending) {
+        // Nothing can be added to a body whose length the client knows. Most are all there, and cost no further look.
+        if response.body().size_hint().exact().is_some() {
+            return (Tracker::Opaque, Ending::Abort);
+        }
+        let tracker = Tracker::of_response(response.headers());
+        let chosen = response.extensions().get::<Ending>().or(self.plan.ending.as_ref());
+        let ending = match chosen {
+            _ if response.headers().contains_key(CONTENT_LENGTH) => Ending::Abort,
             Some(chosen) => chosen.clone(),
             None => Ending::for_response(tracker, self.caller.protocol()),
         };
-        let retry = self.plan.retry / 2 + self.plan.seeds.next().up_to(self.plan.retry);
-        let bounds = Bounds { limits, total, ending, retry };
-        let body = TimeoutBody::bounded(body, tracker, self.plan.progress, bounds);
-        Response::from_parts(parts, body)
+        (tracker, ending)
     }
 }
