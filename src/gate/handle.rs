@@ -332,6 +332,10 @@ impl Gate {
 }
 
 impl Settings {
+    pub(super) fn looks_at_requests(&self) -> bool {
+        self.exempt.is_some() || self.per_key.is_some()
+    }
+
     fn of(permits: usize) -> Self {
         Self {
             permits,

@@ -9,14 +9,15 @@ use std::time::Instant;
 
 use bytes::Bytes;
 use http::header::EXPECT;
-use http::{Method, Request, Response, StatusCode};
+use http::request::Parts;
+use http::{Extensions, Method, Request, Response, StatusCode};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
 use super::body::GateBody;
-use super::handle::{Gate, Inner, PermitScope};
+use super::handle::{Gate, Inner, PermitScope, Settings};
 use super::keys::KeyGuard;
 use super::permit::{Carried, Permit};
 use super::queue::Ticket;
@@ -76,19 +77,26 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<B>) -> Self::Future {
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
         let gate = &self.gate.inner;
-        let (request, entry) = gate.enter(request);
+        let entry = if gate.settings.looks_at_requests() {
+            let (parts, body) = request.into_parts();
+            let entry = gate.enter(&parts);
+            request = Request::from_parts(parts, body);
+            entry
+        } else {
+            gate.admit(request.extensions(), None)
+        };
         let state = match entry {
-            Entry::Exempt => State::running(request.map(ReplayBody::untouched), None, &mut self.inner, gate),
             Entry::Admitted(permit) => {
-                State::running(request.map(ReplayBody::untouched), Some(permit), &mut self.inner, gate)
+                State::running(request.map(ReplayBody::untouched), permit, &mut self.inner, gate)
             }
             Entry::MustWait(key) => {
                 // The service that was asked for its readiness is the one to call; the clone stays here.
                 let clone = self.inner.clone();
                 let service = std::mem::replace(&mut self.inner, clone);
-                let waiter = Waiter::new(service, request, Place::new(Arc::clone(gate), key));
+                let place = Place::new(Arc::clone(gate), key, request.extensions());
+                let waiter = Waiter::new(service, request.map(ReplayBody::to_be_read), place);
                 State::Waiting { waiter: Some(Box::new(waiter)) }
             }
             Entry::Refused(reason) => {
@@ -101,40 +109,35 @@ where
 
 /// What becomes of a request as soon as it arrives.
 enum Entry {
-    Exempt,
-    Admitted(Permit),
+    /// Without a permit when it needs none.
+    Admitted(Option<Permit>),
     /// There may be a place in the queue.
     MustWait(Option<KeyGuard>),
     Refused(Shed),
 }
 
 impl Inner {
-    fn enter<B>(self: &Arc<Self>, request: Request<B>) -> (Request<B>, Entry) {
-        if self.settings.exempt.is_none() && self.settings.per_key.is_none() {
-            let entry = self.admit(&request, None);
-            return (request, entry);
+    fn enter(self: &Arc<Self>, request: &Parts) -> Entry {
+        let Settings { exempt, per_key, .. } = &self.settings;
+        if exempt.as_ref().is_some_and(|exempt| exempt(request)) {
+            return Entry::Admitted(None);
         }
-        let (parts, body) = request.into_parts();
-        let exempt = self.settings.exempt.as_ref().is_some_and(|exempt| exempt(&parts));
-        let capped = self.settings.per_key.as_ref().and_then(|(key, cap)| Some((key(&parts)?, *cap)));
-        let request = Request::from_parts(parts, body);
-        let entry = match capped {
-            _ if exempt => Entry::Exempt,
-            None => self.admit(&request, None),
+        match per_key.as_ref().and_then(|(key, cap)| Some((key(request)?, *cap))) {
+            None => self.admit(&request.extensions, None),
             Some((key, cap)) => match self.keys.enter(key, cap) {
                 None => Entry::Refused(Shed::KeyOverCap),
-                key => self.admit(&request, key),
+                key => self.admit(&request.extensions, key),
             },
-        };
-        (request, entry)
+        }
     }
 
-    fn admit<B>(self: &Arc<Self>, request: &Request<B>, key: Option<KeyGuard>) -> Entry {
-        if request.extensions().get::<Deadline>().is_some_and(Deadline::is_past) {
+    #[inline]
+    fn admit(self: &Arc<Self>, extensions: &Extensions, key: Option<KeyGuard>) -> Entry {
+        if extensions.get::<Deadline>().is_some_and(Deadline::is_past) {
             return Entry::Refused(Shed::DeadlineTooShort);
         }
         if self.shared.try_enter() {
-            return Entry::Admitted(self.permit(key));
+            return Entry::Admitted(Some(self.permit(key)));
         }
         if self.shared.is_closed() {
             Entry::Refused(Shed::Closed)
@@ -145,6 +148,7 @@ impl Inner {
         }
     }
 
+    #[inline]
     fn permit(self: &Arc<Self>, key: Option<KeyGuard>) -> Permit {
         self.counts.admitted.fetch_add(1, Relaxed);
         Permit::new(Arc::clone(self), key)
@@ -191,6 +195,8 @@ where
     S: Service<Request<ReplayBody<B>>, Response = Response<ResBody>>,
     B: Body,
 {
+    // Requests, futures and bodies are hundreds of bytes, and each call in between moves them once more.
+    #[inline(always)]
     fn running(
         mut request: Request<ReplayBody<B>>,
         permit: Option<Permit>,
@@ -286,11 +292,10 @@ struct Waiter<S, B: Body> {
 }
 
 impl<S, B: Body<Data = Bytes>> Waiter<S, B> {
-    fn new(service: S, request: Request<B>, mut place: Place) -> Self {
-        place.deadline = request.extensions().get::<Deadline>().map(Deadline::instant);
+    fn new(service: S, request: Request<ReplayBody<B>>, place: Place) -> Self {
         // To ask for the body would tell the client to send it, before anybody knows whether it will be wanted.
         let reads = !request.headers().contains_key(EXPECT);
-        Self { service, request: request.map(ReplayBody::to_be_read), reads, place }
+        Self { service, request, reads, place }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Permit, Shed>> {
@@ -314,8 +319,9 @@ struct Place {
 }
 
 impl Place {
-    fn new(gate: Arc<Inner>, key: Option<KeyGuard>) -> Self {
-        Self { gate, ticket: None, key, deadline: None, arrived: now(), timer: None }
+    fn new(gate: Arc<Inner>, key: Option<KeyGuard>, extensions: &Extensions) -> Self {
+        let deadline = extensions.get::<Deadline>().map(Deadline::instant);
+        Self { gate, ticket: None, key, deadline, arrived: now(), timer: None }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Permit, Shed>> {

@@ -22,12 +22,14 @@ pub(crate) struct Permit {
 
 impl Permit {
     /// Of a permit that has been taken from `gate.shared`.
+    #[inline]
     pub(super) fn new(gate: Arc<Inner>, key: Option<KeyGuard>) -> Self {
         let since = gate.settings.timed.then(now);
         Self { gate, since, key }
     }
 
     /// In the request's extensions too, if its handler may carry it on.
+    #[inline]
     pub(super) fn carried(self, extensions: &mut Extensions) -> Carried {
         if !self.gate.settings.holdable {
             return Carried::Alone(self);
@@ -39,6 +41,7 @@ impl Permit {
 }
 
 impl Drop for Permit {
+    #[inline]
     fn drop(&mut self) {
         if let Some(since) = self.since {
             self.gate.counts.hold.add(now().saturating_duration_since(since));

@@ -49,6 +49,7 @@ pub(super) struct Sampling {
 
 impl Sampling {
     /// Of a request that has just got its permit.
+    #[inline]
     pub(super) fn begin(gate: &Arc<Inner>) -> Option<Box<Self>> {
         let adaptive = gate.settings.adaptive.clone()?;
         Some(Box::new(Self { gate: Arc::clone(gate), adaptive, since: now(), dropped: false }))

@@ -46,6 +46,7 @@ impl Shared {
     }
 
     /// A permit at once, if one is free and nobody waits. It has to be given back with [`Shared::release`].
+    #[inline]
     pub(super) fn try_enter(&self) -> bool {
         // Nobody overtakes those who wait.
         if self.queued.load(SeqCst) > 0 || !self.take() {
@@ -108,6 +109,7 @@ impl Shared {
         }
     }
 
+    #[inline]
     pub(super) fn release(&self) {
         self.in_flight.fetch_sub(1, SeqCst);
         if self.queued.load(SeqCst) > 0 {
@@ -174,6 +176,7 @@ impl Shared {
         called.into_iter().for_each(Waker::wake);
     }
 
+    #[inline]
     fn take(&self) -> bool {
         let free = |in_flight| (in_flight < self.limit.load(SeqCst)).then(|| in_flight + 1);
         self.in_flight.fetch_update(SeqCst, SeqCst, free).is_ok()
