@@ -104,3 +104,32 @@ impl Counts {
         self.shed[reason as usize].load(Relaxed)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_in_short() {
+        let durations = Durations::default();
+        assert_eq!(durations.summary(), Summary::default());
+        for seconds in [16, 32, 0] {
+            durations.add(Duration::from_secs(seconds));
+        }
+        let summary = durations.summary();
+        assert_eq!((summary.count, summary.mean.as_secs()), (3, 16));
+        assert_eq!(summary.longest, Duration::from_secs(32));
+        assert_eq!(summary.recent, Duration::from_secs(17) * 15 / 16);
+    }
+
+    #[test]
+    fn a_mean_stays_right_when_all_together_are_long() {
+        let durations = Durations::default();
+        let centuries = Duration::from_secs(10_000_000_000);
+        for _ in 0..100 {
+            durations.add(centuries);
+        }
+        assert_eq!(durations.summary().mean, centuries);
+        assert_eq!(durations.recent(), centuries);
+    }
+}

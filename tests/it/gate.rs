@@ -9,7 +9,8 @@ mod scope;
 use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -191,6 +192,39 @@ async fn whoever_is_refused_for_another_reason_does_not_count_for_their_key() {
     assert_eq!(served.status(), 200);
     let stats = gate.stats();
     assert_eq!((stats.queue_full, stats.closed, stats.key_over_cap), (3, 1, 0));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_key_is_free_before_anybody_learns_that_the_permit_is() {
+    struct Comes<F>(Gate, F);
+    impl<F: Fn() -> u16 + Send + Sync + 'static> Wake for Comes<F> {
+        fn wake(self: Arc<Self>) {
+            assert_eq!(
+                ((self.1)(), self.0.stats().key_over_cap),
+                (503, 0),
+                "its own key is free, the queue is not"
+            );
+        }
+    }
+    let gate = Gate::new(1).queue(1).per_key(1, |request| request.headers.get("key").cloned());
+    let service = open(&gate);
+    let of = |service: &_, key: &'static str| {
+        let request = Request::builder().header("key", key).body(Empty::<Bytes>::new()).unwrap();
+        Box::pin(ServiceExt::oneshot(Clone::clone(service), request))
+    };
+    let Ok(first) = of(&service, "a").await;
+    let mut second = of(&service, "b");
+    let again = std::sync::Mutex::new(service.clone());
+    let shut = gate.clone();
+    let waker = Waker::from(Arc::new(Comes(gate.clone(), move || {
+        shut.resize_queue(0);
+        let Ok(answer) = ready(&mut of(&*again.lock().unwrap(), "a"));
+        answer.status().as_u16()
+    })));
+    assert!(second.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+    drop(first);
+    let Ok(second) = ready(&mut second);
+    assert_eq!(second.status(), 200);
 }
 
 #[tokio::test(start_paused = true)]
