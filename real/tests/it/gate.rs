@@ -1,5 +1,6 @@
 //! The gate on sockets, on an axum router with several routes and methods.
 
+use std::convert::Infallible;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -46,7 +47,7 @@ async fn talk(State(handler): State<Handler>, uri: Uri, upload: Body) -> Respons
     };
     let end = stream::once(async move {
         handler.ends.acquire().await.unwrap().forget();
-        Ok::<_, std::convert::Infallible>(Bytes::from_static(b" ended"))
+        Ok::<_, Infallible>(Bytes::from_static(b" ended"))
     });
     let begin = stream::once(async move { Ok([b"begun ", &upload[..]].concat().into()) });
     Body::from_stream(begin.chain(end)).into_response()
@@ -55,7 +56,7 @@ async fn talk(State(handler): State<Handler>, uri: Uri, upload: Body) -> Respons
 /// Never pending, and never over.
 async fn endless() -> Body {
     let chunk = Bytes::from_static(&[b'e'; 8192]);
-    Body::from_stream(stream::repeat_with(move || Ok::<_, std::convert::Infallible>(chunk.clone())))
+    Body::from_stream(stream::repeat_with(move || Ok::<_, Infallible>(chunk.clone())))
 }
 
 impl Stage {
