@@ -26,8 +26,6 @@ pub(crate) struct Facts {
     seeks: bool,
     /// Bytes went out since the last wait.
     written: bool,
-    /// Whoever reads has had a turn to flush them.
-    pub(crate) rested: bool,
     /// The inner body has given bytes.
     pub(crate) spoken: bool,
     /// Nothing can follow: trailers have passed, or the inner body says that it is at its end.
@@ -56,7 +54,6 @@ impl Facts {
             choosy,
             seeks: choosy,
             written: false,
-            rested: false,
             spoken: false,
             over: false,
             run: 0,
@@ -144,7 +141,6 @@ impl Facts {
         self.run = 0;
         let written = std::mem::take(&mut self.written);
         let seeks = std::mem::replace(&mut self.seeks, self.choosy);
-        self.rested &= !written;
         written.then_some(!seeks)
     }
 

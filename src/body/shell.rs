@@ -195,7 +195,9 @@ impl<B: Body<Data = Bytes>> Shell<B> {
                 Poll::Pending => match self.as_mut().poll_wait(cx) {
                     Poll::Ready(frame) => frame,
                     Poll::Pending => {
-                        self.project().facts.rested = true;
+                        if let Some(waiting) = self.project().waiting {
+                            waiting.as_mut().project().memory.rested = true;
+                        }
                         return;
                     }
                 },
@@ -284,11 +286,12 @@ impl<B: Body<Data = Bytes>> Shell<B> {
         let Some(waiting) = this.waiting else {
             return this.parts.is_empty();
         };
+        let waiting = waiting.as_mut().project();
         if let Some(content) = this.facts.take_written() {
-            waiting.as_mut().project().memory.waits_again(content, timer::now());
+            waiting.memory.waits_again(content, timer::now());
         }
         let armed = waiting.timer.is_armed_for(cx);
-        this.facts.rested |= armed;
+        waiting.memory.rested |= armed;
         armed
     }
 
@@ -368,7 +371,7 @@ impl<B: Body<Data = Bytes>> Shell<B> {
         let now = timer::now();
         let this = self.as_mut().project();
         let written = match this.waiting {
-            Some(waiting) if this.facts.take_written().is_none() && this.facts.rested => {
+            Some(waiting) if this.facts.take_written().is_none() && waiting.memory.rested => {
                 waiting.memory.silent_since()
             }
             _ => now,
