@@ -26,6 +26,8 @@ pub(crate) struct Facts {
     seeks: bool,
     /// Bytes went out since the last wait.
     written: bool,
+    /// The same when that was last asked: nobody can have flushed them before the turn is over.
+    pub(crate) fresh: bool,
     /// The inner body has given bytes.
     pub(crate) spoken: bool,
     /// Nothing can follow: trailers have passed, or the inner body says that it is at its end.
@@ -54,6 +56,7 @@ impl Facts {
             choosy,
             seeks: choosy,
             written: false,
+            fresh: false,
             spoken: false,
             over: false,
             run: 0,
@@ -141,6 +144,7 @@ impl Facts {
         self.run = 0;
         let written = std::mem::take(&mut self.written);
         let seeks = std::mem::replace(&mut self.seeks, self.choosy);
+        self.fresh = written;
         written.then_some(!seeks)
     }
 

@@ -27,8 +27,6 @@ pub(crate) struct Parts {
 pub(crate) struct Memory {
     /// Since when nobody has written anything.
     silent_since: Instant,
-    /// Whoever reads has had a turn to flush what went out before.
-    pub(super) rested: bool,
     pulse: Option<Pulse>,
     schedule: Option<Schedule>,
 }
@@ -98,7 +96,6 @@ impl Memory {
         let pulse = |plan: &Arc<Plan>| Pulse::new(&plan.settings, plan.seeds.next(), facts.spoken, now);
         Self {
             silent_since: now,
-            rested: false,
             pulse: parts.heartbeat.as_ref().map(pulse),
             schedule: parts.timeouts.as_ref().map(|_| Schedule::new(facts.has_content(), now)),
         }
@@ -107,7 +104,6 @@ impl Memory {
     /// The stream waits again after bytes of anybody.
     pub(crate) fn waits_again(&mut self, content: bool, now: Instant) {
         self.silent_since = now;
-        self.rested = false;
         if let Some(pulse) = &mut self.pulse {
             pulse.waits_again(content);
         }

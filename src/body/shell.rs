@@ -194,12 +194,7 @@ impl<B: Body<Data = Bytes>> Shell<B> {
                 Poll::Ready(item) => self.as_mut().turn(item.take()),
                 Poll::Pending => match self.as_mut().poll_wait(cx) {
                     Poll::Ready(frame) => frame,
-                    Poll::Pending => {
-                        if let Some(waiting) = self.project().waiting {
-                            waiting.as_mut().project().memory.rested = true;
-                        }
-                        return;
-                    }
+                    Poll::Pending => return,
                 },
             };
             if let Some(frame) = frame {
@@ -207,6 +202,10 @@ impl<B: Body<Data = Bytes>> Shell<B> {
                 return;
             }
             *polled = self.as_mut().poll_inner(cx);
+            // Behind a BOM that was dropped this is a wait like any other.
+            if polled.is_pending() && self.as_mut().waits_as_arranged(cx) {
+                return;
+            }
         }
     }
 
@@ -263,7 +262,10 @@ impl<B: Body<Data = Bytes>> Shell<B> {
             this.facts.passed(frame);
         }
         match &item {
-            Some(Err(_)) => self.fail(What::Item(item), StreamEnd::Failed),
+            Some(Err(_)) => {
+                this.facts.take_written();
+                self.fail(What::Item(item), StreamEnd::Failed);
+            }
             None => self.end(StreamEnd::Finished),
             Some(Ok(_)) if kept.is_none() => {
                 let frame = item.and_then(Result::ok)?;
@@ -286,21 +288,14 @@ impl<B: Body<Data = Bytes>> Shell<B> {
         let Some(waiting) = this.waiting else {
             return this.parts.is_empty();
         };
-        let waiting = waiting.as_mut().project();
         if let Some(content) = this.facts.take_written() {
-            waiting.memory.waits_again(content, timer::now());
+            waiting.as_mut().project().memory.waits_again(content, timer::now());
         }
-        let armed = waiting.timer.is_armed_for(cx);
-        waiting.memory.rested |= armed;
-        armed
+        waiting.timer.is_armed_for(cx)
     }
 
     /// Asks the parts what to do about a silence. Ready with something to write into it, or with the end in `next`.
     fn poll_wait(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Frame<Bytes>>> {
-        // Again, because a BOM that was dropped just now stood between a beat and this wait.
-        if self.as_mut().waits_as_arranged(cx) {
-            return Poll::Pending;
-        }
         let this = self.as_mut().project();
         if this.inner.as_ref().get_ref().as_ref().is_none_or(Body::is_end_stream) {
             this.facts.is_over();
@@ -311,6 +306,8 @@ impl<B: Body<Data = Bytes>> Shell<B> {
             None => {
                 let memory = Memory::new(this.parts, this.facts, now);
                 this.facts.take_written();
+                // The head is, if nothing else.
+                this.facts.fresh = true;
                 this.waiting.insert(Box::pin(Waiting { timer: Timer::new(now), memory }))
             }
         };
@@ -341,6 +338,7 @@ impl<B: Body<Data = Bytes>> Shell<B> {
         let Some(cut) = this.parts.outrun(this.facts, timer::now()) else {
             return;
         };
+        this.facts.take_written();
         if let Some(frame) = self.as_mut().cut(cut) {
             *self.project().next = Some(Box::new(Next { what: What::Item(Some(Ok(frame))), hold: None }));
         }
@@ -371,9 +369,7 @@ impl<B: Body<Data = Bytes>> Shell<B> {
         let now = timer::now();
         let this = self.as_mut().project();
         let written = match this.waiting {
-            Some(waiting) if this.facts.take_written().is_none() && waiting.memory.rested => {
-                waiting.memory.silent_since()
-            }
+            Some(waiting) if !this.facts.fresh => waiting.memory.silent_since(),
             _ => now,
         };
         let until = written + FLUSH;
