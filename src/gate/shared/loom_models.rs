@@ -118,6 +118,20 @@ fn a_permit_given_back_while_somebody_joins_reaches_them() {
     });
 }
 
+/// Fails when `try_enter` does not look at `queued`.
+#[test]
+fn nobody_overtakes_who_waits_while_a_permit_is_given_back() {
+    loom::model(|| {
+        let shared = gate(1, 2, 1);
+        let first = come(&shared);
+        let second = comes(&shared);
+        shared.release();
+        let second = second.join().unwrap();
+        assert!(matches!(second, Waits(..)), "the permit was not theirs");
+        assert_eq!(settled(&shared, 0, [first, second]), (1, 1));
+    });
+}
+
 /// Fails when `leave` forgets the permit of somebody who was called.
 #[test]
 fn a_permit_of_somebody_who_leaves_goes_on_to_the_next() {

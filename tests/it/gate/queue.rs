@@ -3,7 +3,7 @@
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Wake, Waker};
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -42,6 +42,35 @@ async fn who_finds_no_permit_waits_and_the_first_to_come_is_the_first_to_be_serv
     let in_order: Vec<_> = (0..6).map(|client| (client, 200, client / 2 * 10)).collect();
     assert_eq!(*served.lock().unwrap(), in_order);
     assert_whole(&gate);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_turn_wakes_the_task_that_asked_last() {
+    #[derive(Default)]
+    struct Count(AtomicUsize);
+    impl Wake for Count {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+    for close in [false, true] {
+        let gate = Gate::new(1);
+        let service = open(&gate);
+        let held = ask(&service).await;
+        let mut waits = waiting(&service);
+        let counts = [Arc::new(Count::default()), Arc::new(Count::default())];
+        for count in &counts {
+            let waker = Waker::from(Arc::clone(count));
+            assert!(waits.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        }
+        if close {
+            gate.close();
+        } else {
+            drop(held);
+        }
+        assert_eq!(counts.map(|count| count.0.load(Ordering::SeqCst)), [0, 1]);
+        assert_eq!(ready(&mut waits).status(), if close { 503 } else { 200 });
+    }
 }
 
 #[tokio::test(start_paused = true)]

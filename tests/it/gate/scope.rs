@@ -4,6 +4,7 @@ use std::convert::Infallible;
 use std::future::ready as at_once;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Wake, Waker};
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
@@ -79,6 +80,18 @@ async fn a_body_dropped_anywhere_gives_its_permit_back() {
     }
 }
 
+/// How many bodies were there when somebody was woken.
+struct Seen {
+    inner: Open,
+    when_woken: Mutex<Vec<usize>>,
+}
+
+impl Wake for Seen {
+    fn wake(self: Arc<Self>) {
+        self.when_woken.lock().unwrap().push(self.inner.count());
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn the_body_is_gone_before_its_permit_is() {
     let gate = Gate::new(1);
@@ -89,8 +102,11 @@ async fn the_body_is_gone_before_its_permit_is() {
     }));
     let Ok(first) = service.oneshot(request()).await;
     let mut next = waiting(&open(&gate));
+    let seen = Arc::new(Seen { inner, when_woken: Mutex::default() });
+    let waker = Waker::from(Arc::clone(&seen));
+    assert!(next.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
     drop(first);
-    assert_eq!(inner.count(), 0);
+    assert_eq!(*seen.when_woken.lock().unwrap(), [0]);
     assert_eq!(ready(&mut next).status(), 200);
 }
 
