@@ -72,6 +72,7 @@ pub mod guide;
 pub mod heartbeat;
 mod jitter;
 pub mod reject;
+mod sync;
 #[cfg(any(test, feature = "test-util"))]
 pub mod testing;
 pub mod timeout;

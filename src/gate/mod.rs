@@ -93,7 +93,6 @@ mod sampling;
 mod shared;
 mod shed;
 mod stats;
-mod sync;
 
 pub use body::GateBody;
 pub use handle::{Gate, PermitScope};

@@ -11,7 +11,7 @@
 use std::task::{Context, Poll, Waker};
 
 use super::queue::{Left, Queue, Ticket, Turn};
-use super::sync::{AtomicBool, AtomicUsize, Mutex, MutexGuard, Ordering::SeqCst};
+use crate::sync::{AtomicBool, AtomicUsize, Mutex, MutexGuard, Ordering::SeqCst};
 
 #[derive(Debug)]
 pub(super) struct Shared {

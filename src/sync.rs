@@ -2,11 +2,11 @@
 //! `RUSTFLAGS="--cfg lifeline_loom" CARGO_TARGET_DIR=target/loom cargo test --lib --release loom`.
 
 #[cfg(all(test, lifeline_loom))]
-pub(super) use self::checked::{AtomicBool, AtomicUsize};
+pub(crate) use self::checked::{AtomicBool, AtomicUsize};
 #[cfg(all(test, lifeline_loom))]
-pub(super) use loom::sync::{Mutex, MutexGuard, atomic::Ordering};
+pub(crate) use loom::sync::{Mutex, MutexGuard, atomic::Ordering};
 #[cfg(not(all(test, lifeline_loom)))]
-pub(super) use std::sync::{
+pub(crate) use std::sync::{
     Mutex, MutexGuard,
     atomic::{AtomicBool, AtomicUsize, Ordering},
 };
@@ -19,7 +19,7 @@ mod checked {
     use loom::sync::atomic::{self, Ordering};
 
     #[derive(Debug)]
-    pub(in super::super) struct AtomicUsize(atomic::AtomicUsize);
+    pub(crate) struct AtomicUsize(atomic::AtomicUsize);
 
     fn strong(order: Ordering) -> Ordering {
         assert_eq!(order, Ordering::SeqCst, "weaker orderings are not checked here");
@@ -27,27 +27,27 @@ mod checked {
     }
 
     impl AtomicUsize {
-        pub(in super::super) fn new(value: usize) -> Self {
+        pub(crate) fn new(value: usize) -> Self {
             Self(atomic::AtomicUsize::new(value))
         }
 
-        pub(in super::super) fn load(&self, order: Ordering) -> usize {
+        pub(crate) fn load(&self, order: Ordering) -> usize {
             self.0.fetch_add(0, strong(order))
         }
 
-        pub(in super::super) fn store(&self, value: usize, order: Ordering) {
+        pub(crate) fn store(&self, value: usize, order: Ordering) {
             self.0.swap(value, strong(order));
         }
 
-        pub(in super::super) fn fetch_add(&self, value: usize, order: Ordering) -> usize {
+        pub(crate) fn fetch_add(&self, value: usize, order: Ordering) -> usize {
             self.0.fetch_add(value, strong(order))
         }
 
-        pub(in super::super) fn fetch_sub(&self, value: usize, order: Ordering) -> usize {
+        pub(crate) fn fetch_sub(&self, value: usize, order: Ordering) -> usize {
             self.0.fetch_sub(value, strong(order))
         }
 
-        pub(in super::super) fn fetch_update(
+        pub(crate) fn fetch_update(
             &self,
             set: Ordering,
             fetch: Ordering,
@@ -65,18 +65,18 @@ mod checked {
     }
 
     #[derive(Debug)]
-    pub(in super::super) struct AtomicBool(AtomicUsize);
+    pub(crate) struct AtomicBool(AtomicUsize);
 
     impl AtomicBool {
-        pub(in super::super) fn new(value: bool) -> Self {
+        pub(crate) fn new(value: bool) -> Self {
             Self(AtomicUsize::new(usize::from(value)))
         }
 
-        pub(in super::super) fn load(&self, order: Ordering) -> bool {
+        pub(crate) fn load(&self, order: Ordering) -> bool {
             self.0.load(order) != 0
         }
 
-        pub(in super::super) fn store(&self, value: bool, order: Ordering) {
+        pub(crate) fn store(&self, value: bool, order: Ordering) {
             self.0.store(usize::from(value), order);
         }
     }
