@@ -66,6 +66,7 @@
 mod body;
 pub mod deadline;
 mod dialect;
+pub mod drain;
 mod error;
 pub mod gate;
 pub mod guide;
@@ -83,6 +84,7 @@ pub use deadline::{
     SilenceHint,
 };
 pub use dialect::Dialect;
+pub use drain::{Drain, DrainError, DrainLayer, OnDrain};
 pub use error::{BoxError, ConfigError};
 pub use gate::{Gate, GateLayer, GateStats, PermitScope, Shed};
 pub use heartbeat::{

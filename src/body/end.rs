@@ -1,6 +1,8 @@
 //! Decides: has the body ended, and how?
 
-use crate::timeout::Phase;
+use crate::BoxError;
+use crate::drain::DrainError;
+use crate::timeout::{Phase, TimeoutError};
 
 /// How a stream ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -13,6 +15,10 @@ pub enum StreamEnd {
     Failed,
     /// A limit was reached, in this phase.
     TimedOut(Phase),
+    /// The server is about to stop.
+    Drained,
+    /// The stream has reached the age at which it makes room for a new one.
+    Aged,
     /// The body was dropped before its end: the client left, or the server gave up.
     Dropped,
 }
@@ -21,5 +27,30 @@ impl StreamEnd {
     /// What a drop means, by whether the inner body had anything left to say.
     pub(crate) fn of_drop(is_end_stream: bool) -> Self {
         if is_end_stream { Self::Finished } else { Self::Dropped }
+    }
+}
+
+/// Why a part ends a stream before its time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    Timeout(TimeoutError),
+    Drain(DrainError),
+}
+
+impl Fault {
+    pub(crate) fn end(&self) -> StreamEnd {
+        match self {
+            Self::Timeout(error) => StreamEnd::TimedOut(error.phase()),
+            Self::Drain(error) => error.end(),
+        }
+    }
+}
+
+impl From<Fault> for BoxError {
+    fn from(fault: Fault) -> Self {
+        match fault {
+            Fault::Timeout(error) => error.into(),
+            Fault::Drain(error) => error.into(),
+        }
     }
 }

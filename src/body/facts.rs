@@ -8,6 +8,9 @@ use crate::dialect::{Progress, Tracker};
 
 const BOM: &[u8] = b"\xEF\xBB\xBF";
 
+/// So many frames may go by without a look at the clock.
+const PATIENCE: u8 = 64;
+
 /// What the parts of a stream want to know of its bytes, beside where the wire stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Watch {
@@ -32,9 +35,10 @@ pub(crate) struct Facts {
     pub(crate) spoken: bool,
     /// Nothing can follow: trailers have passed, or the inner body says that it is at its end.
     over: bool,
-    /// Frames since the clock was last read, where large ones count for several; and whether anybody counts them.
-    run: u32,
-    pub(crate) timed: bool,
+    /// Frames since the clock was last read, where large ones count for several.
+    run: u8,
+    /// How many of them may go by; zero when nobody looks at the clock.
+    patience: u8,
     /// A beat went out before the inner body's first byte, so a BOM is not at the start any more and has to go.
     bom: Bom,
 }
@@ -60,7 +64,7 @@ impl Facts {
             spoken: false,
             over: false,
             run: 0,
-            timed: false,
+            patience: 0,
             bom: Bom::Passes,
         }
     }
@@ -105,16 +109,27 @@ impl Facts {
     /// So many frames or bytes in a row without a look at the clock that it is time for one: 64, or 256 KiB.
     #[inline]
     pub(crate) fn runs_long(&mut self, frame: &Frame<Bytes>) -> bool {
-        if !self.timed {
+        if self.patience == 0 {
             return false;
         }
         let bytes = frame.data_ref().map_or(0, Bytes::len);
-        self.run += 1 + (bytes / (256 * 1024 / 64)) as u32;
-        let long = self.run >= 64;
+        let weight = 1 + bytes / (256 * 1024 / usize::from(PATIENCE));
+        self.run = self.run.saturating_add(u8::try_from(weight).unwrap_or(u8::MAX));
+        let long = self.run >= self.patience;
         if long {
             self.run = 0;
         }
         long
+    }
+
+    /// There is something that a body that is always ready must not outrun.
+    pub(crate) fn look_now_and_then(&mut self) {
+        self.patience = PATIENCE;
+    }
+
+    /// A part waits for the next place between two messages.
+    pub(crate) fn look_at_every_frame(&mut self) {
+        self.patience = 1;
     }
 
     pub(crate) fn is_over(&mut self) {

@@ -14,6 +14,7 @@ mod parts;
 mod shell;
 mod timer;
 
+pub(crate) use end::Fault;
 pub use end::StreamEnd;
 pub(crate) use facts::{Facts, Watch};
 pub(crate) use parts::{Cut, Parts};

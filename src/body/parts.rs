@@ -3,16 +3,18 @@
 //! A part answers a question with a wish and knows no other part. Only the shell writes bytes.
 
 use std::sync::Arc;
+use std::task::Waker;
 use std::time::Instant;
 
 use bytes::Bytes;
 use http_body::SizeHint;
 
-use super::end::StreamEnd;
+use super::end::{Fault, StreamEnd};
 use super::facts::Facts;
+use crate::drain::{self, Stay};
 use crate::heartbeat::{self, Plan, Pulse};
 use crate::reject::Said;
-use crate::timeout::{self, Bounds, Schedule, TimeoutError};
+use crate::timeout::{self, Bounds, Schedule};
 
 /// What each part was told when it was set up. Off is `None`.
 #[derive(Debug, Default)]
@@ -20,6 +22,7 @@ pub(crate) struct Parts {
     pub(crate) heartbeat: Option<Arc<Plan>>,
     // Boxed: most bodies have no limits, and those that have them wait.
     pub(crate) timeouts: Option<Box<Bounds>>,
+    pub(crate) drain: Option<Box<Stay>>,
 }
 
 /// What each part remembers of a stream that waits.
@@ -45,25 +48,38 @@ pub(crate) enum Wish {
 /// Why a stream is over before its end, and what is said about it.
 #[derive(Debug)]
 pub(crate) struct Cut {
-    pub(crate) error: TimeoutError,
+    pub(crate) fault: Fault,
     pub(crate) said: Said,
 }
 
 impl Parts {
     /// Whether any part needs to follow the bytes and the time.
     pub(crate) fn is_empty(&self) -> bool {
-        self.heartbeat.is_none() && self.timeouts.is_none()
+        self.heartbeat.is_none() && self.timeouts.is_none() && self.drain.is_none()
     }
 
-    /// Whether an absolute limit stands, which a body that is always ready must not outrun.
+    /// Whether there is something that a body that is always ready must not outrun.
     pub(crate) fn is_absolute(&self) -> bool {
-        self.timeouts.as_ref().is_some_and(|bounds| bounds.total.is_some())
+        self.drain.is_some() || self.timeouts.as_ref().is_some_and(|bounds| bounds.total.is_some())
+    }
+
+    /// Whether somebody outside has something to say that the parts have not heard.
+    pub(crate) fn is_told(&self) -> bool {
+        self.drain.as_ref().is_some_and(|stay| stay.is_told())
+    }
+
+    /// Whoever speaks from outside wakes this task from now on.
+    pub(crate) fn listen(&mut self, waker: &Waker) {
+        if let Some(stay) = &mut self.drain {
+            stay.listen(waker);
+        }
     }
 
     /// What the inner body's hint is worth when bytes may be added, or the end may come early.
     pub(crate) fn widened(&self, hint: SizeHint, facts: &Facts) -> SizeHint {
         let mut open = SizeHint::new();
-        if self.timeouts.as_ref().is_some_and(|bounds| bounds.may_end_well()) {
+        let limited = self.timeouts.as_ref().is_some_and(|bounds| bounds.may_end_well());
+        if limited || self.drain.as_ref().is_some_and(|stay| stay.may_end_well()) {
             return open;
         }
         if self.heartbeat.is_none() {
@@ -74,10 +90,19 @@ impl Parts {
     }
 
     /// Asked now and then while the inner body is always ready.
-    pub(crate) fn outrun(&self, facts: &Facts, now: Instant) -> Option<Cut> {
-        let bounds = self.timeouts.as_ref()?;
-        let error = bounds.total?.over(now)?;
-        Some(bounds.cut(error, facts.standing()))
+    pub(crate) fn outrun(&mut self, facts: &mut Facts, now: Instant) -> Option<Cut> {
+        let over = |bounds: &Bounds| Some(bounds.cut(bounds.total?.over(now)?, facts.standing()));
+        if let Some(cut) = self.timeouts.as_deref().and_then(over) {
+            return Some(cut);
+        }
+        match self.drain.as_mut()?.due_while_busy(facts.standing(), now) {
+            drain::Due::Over(cut) => Some(cut),
+            drain::Due::At(_) => None,
+            drain::Due::Boundary { .. } => {
+                facts.look_at_every_frame();
+                None
+            }
+        }
     }
 
     /// Tells the end, once: what has been told is gone.
@@ -87,6 +112,9 @@ impl Parts {
             plan.ended(end, pulse.map(Pulse::beats).unwrap_or_default());
         }
         self.timeouts = None;
+        if let Some(mut stay) = self.drain.take() {
+            stay.ended(end);
+        }
     }
 }
 
@@ -117,12 +145,23 @@ impl Memory {
     }
 
     /// An end goes before a beat, and a beat before nothing.
-    pub(crate) fn wish(&mut self, parts: &Parts, facts: &Facts, now: Instant) -> Wish {
+    pub(crate) fn wish(&mut self, parts: &mut Parts, facts: &mut Facts, now: Instant) -> Wish {
         let (mut until, mut settled) = (None, true);
         if let (Some(bounds), Some(schedule)) = (&parts.timeouts, &mut self.schedule) {
             match schedule.due(&bounds.limits, bounds.total, now) {
                 timeout::Due::Over(error) => return Wish::End(bounds.cut(error, facts.standing())),
                 timeout::Due::At(at) => until = at,
+            }
+        }
+        if let Some(stay) = &mut parts.drain {
+            match stay.due(facts.standing(), now) {
+                drain::Due::Over(cut) => return Wish::End(cut),
+                drain::Due::At(at) => until = until.into_iter().chain(at).min(),
+                drain::Due::Boundary { at_the_latest } => {
+                    facts.look_at_every_frame();
+                    until = until.into_iter().chain(at_the_latest).min();
+                    settled = false;
+                }
             }
         }
         if let (Some(plan), Some(pulse), false) = (&parts.heartbeat, &mut self.pulse, facts.over()) {

@@ -9,13 +9,13 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::end::StreamEnd;
+use super::end::{Fault, StreamEnd};
 use super::facts::{Facts, Watch};
 use super::parts::{Cut, Memory, Parts, Wish};
 use super::timer::{self, Timer};
+use crate::BoxError;
 use crate::dialect::Tracker;
 use crate::reject::Said;
-use crate::timeout::TimeoutError;
 
 pin_project! {
     /// A body with parts.
@@ -69,7 +69,7 @@ struct Hold {
 enum What<E> {
     Item(Item<E>),
     /// An error of our own, for which the inner body's type has no room.
-    Fault(TimeoutError),
+    Fault(Fault),
 }
 
 /// hyper throws away what it has not flushed when a body fails: a frame of the same turn and, before the first frame,
@@ -120,7 +120,9 @@ impl<B: Body> Shell<B> {
 
 impl<B: Body<Data = Bytes>> Shell<B> {
     pub(crate) fn new(inner: B, mut facts: Facts, parts: Parts) -> Self {
-        facts.timed = parts.is_absolute();
+        if parts.is_absolute() {
+            facts.look_now_and_then();
+        }
         Self { inner: Some(inner), parts, facts, next: None, waiting: None }
     }
 
@@ -166,11 +168,26 @@ impl<B: Body<Data = Bytes>> Shell<B> {
         polled
     }
 
-    /// Why the body has just ended, if it was a limit of ours and nothing could be said about it.
-    pub(crate) fn take_fault(self: Pin<&mut Self>) -> Option<TimeoutError> {
+    /// [`poll_frame`](Self::poll_frame) for a body whose errors can be ours.
+    #[inline(always)]
+    pub(crate) fn poll_frame_or_fault(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Item<BoxError>>
+    where
+        B::Error: Into<BoxError>,
+    {
+        // Not `map_err`: a wait then moves the 96 bytes in which a frame would be.
+        match self.as_mut().poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(Ok(frame))),
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(error.into()))),
+            Poll::Ready(None) => Poll::Ready(self.take_fault().map(|fault| Err(fault.into()))),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// Why the body has just ended, if that was our doing and nothing could be said about it.
+    pub(crate) fn take_fault(self: Pin<&mut Self>) -> Option<Fault> {
         let next = self.project().next;
         let fault = match next.as_deref() {
-            Some(Next { what: What::Fault(error), .. }) => *error,
+            Some(Next { what: What::Fault(fault), .. }) => *fault,
             _ => return None,
         };
         *next = None;
@@ -291,7 +308,7 @@ impl<B: Body<Data = Bytes>> Shell<B> {
         if let Some(content) = this.facts.take_written() {
             waiting.as_mut().project().memory.waits_again(content, timer::now());
         }
-        waiting.timer.is_armed_for(cx)
+        waiting.timer.is_armed_for(cx) && !this.parts.is_told()
     }
 
     /// Asks the parts what to do about a silence. Ready with something to write into it, or with the end in `next`.
@@ -311,6 +328,8 @@ impl<B: Body<Data = Bytes>> Shell<B> {
                 this.waiting.insert(Box::pin(Waiting { timer: Timer::new(now), memory }))
             }
         };
+        // Before anybody is asked: what is said from now on wakes this task.
+        this.parts.listen(cx.waker());
         let mut waiting = waiting.as_mut().project();
         loop {
             match waiting.memory.wish(this.parts, this.facts, now) {
@@ -346,8 +365,8 @@ impl<B: Body<Data = Bytes>> Shell<B> {
 
     /// Ends the stream before its time. `None` when that cannot be said in this turn.
     #[cold]
-    fn cut(self: Pin<&mut Self>, Cut { error, said }: Cut) -> Option<Frame<Bytes>> {
-        let end = StreamEnd::TimedOut(error.phase());
+    fn cut(self: Pin<&mut Self>, Cut { fault, said }: Cut) -> Option<Frame<Bytes>> {
+        let end = fault.end();
         match said {
             Said::Bytes(bytes) => {
                 self.end(end);
@@ -357,8 +376,12 @@ impl<B: Body<Data = Bytes>> Shell<B> {
                 self.end(end);
                 Some(Frame::trailers(trailers))
             }
+            Said::Nothing => {
+                self.end(end);
+                None
+            }
             Said::Abort => {
-                self.fail(What::Fault(error), end);
+                self.fail(What::Fault(fault), end);
                 None
             }
         }
@@ -439,8 +462,11 @@ mod tests {
     impl<B: Body<Data = Bytes>> Both<B> {
         fn new(inner: B, heartbeat: Heartbeat, limits: Timeouts) -> Self {
             let bounds = Bounds { limits, total: None, ending: Ending::Abort, retry: Duration::ZERO };
-            let parts =
-                Parts { heartbeat: Some(Arc::new(Plan::new(heartbeat))), timeouts: Some(Box::new(bounds)) };
+            let parts = Parts {
+                heartbeat: Some(Arc::new(Plan::new(heartbeat))),
+                timeouts: Some(Box::new(bounds)),
+                drain: None,
+            };
             let facts = Facts::new(Tracker::new(Dialect::EventStream), Watch::Content);
             Self { shell: Shell::new(inner, facts, parts) }
         }

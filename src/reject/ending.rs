@@ -1,5 +1,8 @@
 //! How a stream that is open says that it ends too early.
 
+use http::HeaderMap;
+use http::header::CONTENT_LENGTH;
+
 use super::protocol::Protocol;
 use crate::dialect::Tracker;
 
@@ -26,8 +29,30 @@ pub enum Ending {
 }
 
 impl Ending {
+    /// What a response's format is, and how it ends: as the handler has chosen, or the operator, or what fits it.
+    ///
+    /// `exact`: the body knows how long it is.
+    pub(crate) fn of_response(
+        headers: &HeaderMap,
+        chosen: Option<&Self>,
+        exact: bool,
+        caller: Protocol,
+    ) -> (Tracker, Self) {
+        // Nothing can be added to a body whose length the client knows. Most are all there, and cost no further look.
+        if exact {
+            return (Tracker::Opaque, Self::Abort);
+        }
+        let tracker = Tracker::of_response(headers);
+        let ending = match chosen {
+            _ if headers.contains_key(CONTENT_LENGTH) => Self::Abort,
+            Some(chosen) => chosen.clone(),
+            None => Self::for_response(tracker, caller),
+        };
+        (tracker, ending)
+    }
+
     /// What fits a response with this tracker where nobody has chosen.
-    pub(crate) fn for_response(tracker: Tracker, caller: Protocol) -> Self {
+    fn for_response(tracker: Tracker, caller: Protocol) -> Self {
         match (tracker, caller) {
             (Tracker::EventStream(_), Protocol::JsonRpc) => Self::Mcp { id: None },
             (Tracker::EventStream(_), _) => Self::EventSource,

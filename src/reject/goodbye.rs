@@ -16,8 +16,8 @@ use crate::dialect::{Place, Tracker};
 #[derive(Clone, Debug)]
 pub(crate) struct Goodbye {
     code: Code,
-    phase: &'static str,
-    limit: Duration,
+    /// The limit that was reached, if that is why: its phase, and how long it was.
+    limit: Option<(&'static str, Duration)>,
     message: Cow<'static, str>,
     retry: Option<Duration>,
 }
@@ -29,6 +29,8 @@ pub(crate) enum Said {
     Bytes(Bytes),
     /// These trailers.
     Trailers(HeaderMap),
+    /// Its end, and no word.
+    Nothing,
     /// An error: nothing can be said here.
     Abort,
 }
@@ -37,7 +39,12 @@ impl Goodbye {
     /// The limit of this phase has passed.
     pub(crate) fn timeout(phase: &'static str, limit: Duration) -> Self {
         let message = format!("The {phase} limit of {limit:?} has passed.").into();
-        Self { code: Code::DeadlineExceeded, phase, limit, message, retry: None }
+        Self { code: Code::DeadlineExceeded, limit: Some((phase, limit)), message, retry: None }
+    }
+
+    /// Nothing has failed: there is a better time or place to go on.
+    pub(crate) fn elsewhere(message: &'static str) -> Self {
+        Self { code: Code::Unavailable, limit: None, message: message.into(), retry: None }
     }
 
     /// How long an `EventSource` is to wait before it connects again. Spread it: streams that end together would come
@@ -53,13 +60,17 @@ impl Goodbye {
         let text = match (ending, tracker) {
             (Ending::Grpc, Tracker::Grpc(at)) if at.is_between() => return Said::Trailers(self.trailers()),
             _ if tracker.place() != Place::Between => return Said::Abort,
+            // A listener knows by its own means how to go on, and needs no event for it.
+            (Ending::EventSource, Tracker::EventStream(_)) if self.limit.is_none() => self.retry_only(),
             (Ending::EventSource, Tracker::EventStream(_)) => self.event_source(),
             (Ending::Llm, Tracker::EventStream(_)) => self.llm(),
             (Ending::Mcp { id: Some(id) }, Tracker::EventStream(_)) => self.mcp(id),
             (Ending::NdJson, Tracker::NdJson(_)) => self.nd_json(),
+            // Between two messages an end is honest where nothing has failed.
+            _ if self.limit.is_none() && *ending != Ending::Abort => return Said::Nothing,
             _ => return Said::Abort,
         };
-        Said::Bytes(text.into())
+        if text.is_empty() { Said::Nothing } else { Said::Bytes(text.into()) }
     }
 
     fn trailers(&self) -> HeaderMap {
@@ -69,11 +80,15 @@ impl Goodbye {
     }
 
     fn event_source(&self) -> String {
-        let facts = json::object(&[self.phase(), self.limit()]);
+        let facts = json::object(&self.facts());
         match self.retry {
             Some(after) => format!("retry: {}\nevent: timeout\ndata: {facts}\n\n", after.as_millis()),
             None => format!("event: timeout\ndata: {facts}\n\n"),
         }
+    }
+
+    fn retry_only(&self) -> String {
+        self.retry.map_or_else(String::new, |after| format!("retry: {}\n\n", after.as_millis()))
     }
 
     /// OpenAI's clients look for `error` in the data, Anthropic's at the event's name.
@@ -98,17 +113,19 @@ impl Goodbye {
 
     /// `error` is text, because clients put it into their exception as it is.
     fn nd_json(&self) -> String {
-        let mut line = json::object(&[("error", Value::Text(&self.message)), self.phase(), self.limit()]);
+        let mut members = vec![("error", Value::Text(&self.message))];
+        members.extend(self.facts());
+        let mut line = json::object(&members);
         line.push('\n');
         line
     }
 
-    fn phase(&self) -> (&'static str, Value<'static>) {
-        ("phase", Value::Text(self.phase))
-    }
-
-    fn limit(&self) -> (&'static str, Value<'static>) {
-        ("limit_ms", Value::Number(i64::try_from(self.limit.as_millis()).unwrap_or(i64::MAX)))
+    fn facts(&self) -> Vec<(&'static str, Value<'static>)> {
+        let Some((phase, limit)) = self.limit else {
+            return Vec::new();
+        };
+        let limit = i64::try_from(limit.as_millis()).unwrap_or(i64::MAX);
+        vec![("phase", Value::Text(phase)), ("limit_ms", Value::Number(limit))]
     }
 }
 

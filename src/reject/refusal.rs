@@ -25,7 +25,7 @@ struct Kind {
     title: &'static str,
     status: StatusCode,
     code: Code,
-    /// What is left of the request would have to be read before the connection can be used again.
+    /// What is left of the request would have to be read before the connection can be used again, or it is not to be.
     closes: bool,
 }
 
@@ -76,6 +76,13 @@ static DEADLINE_TOO_SHORT: Kind =
 
 static CLOSED: Kind =
     Kind { problem_type: "urn:tower-lifeline:closed", title: "The server is closed", ..QUEUE_TIMEOUT };
+
+static DRAINING: Kind = Kind {
+    problem_type: "urn:tower-lifeline:draining",
+    title: "The server is about to stop",
+    closes: true,
+    ..CLOSED
+};
 
 static KEY_OVER_CAP: Kind = Kind {
     problem_type: "urn:tower-lifeline:key-over-cap",
@@ -128,6 +135,19 @@ impl Refusal {
     /// Nobody is let in.
     pub(crate) fn closed() -> Self {
         Self::new(&CLOSED, "The server takes no requests now.")
+    }
+
+    /// The server stops: it came too late.
+    pub(crate) fn draining() -> Self {
+        Self::new(&DRAINING, "The server is about to stop and takes no requests any more.")
+    }
+
+    /// The server stops, and the handler had no answer yet.
+    pub(crate) fn drained(limit: Duration) -> Self {
+        Self::new(
+            &DRAINING,
+            format!("The server stops, and no response was ready within the {limit:?} that were left."),
+        )
     }
 
     /// This caller has its share already.
@@ -190,7 +210,7 @@ impl Refusal {
         self.retry_after
     }
 
-    /// Whether the connection is to be closed: there is a request body that nobody will read.
+    /// Whether the connection is to be closed: there is a request body that nobody will read, or the server stops.
     #[must_use]
     pub fn closes_connection(&self) -> bool {
         self.kind.closes

@@ -95,14 +95,7 @@ where
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        let mut shell = self.project().shell;
-        // Not `map_err`: a wait then moves the 96 bytes in which a frame would be.
-        match shell.as_mut().poll_frame(cx) {
-            Poll::Ready(Some(Ok(frame))) => Poll::Ready(Some(Ok(frame))),
-            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(error.into()))),
-            Poll::Ready(None) => Poll::Ready(shell.take_fault().map(|error| Err(error.into()))),
-            Poll::Pending => Poll::Pending,
-        }
+        self.project().shell.poll_frame_or_fault(cx)
     }
 
     fn is_end_stream(&self) -> bool {

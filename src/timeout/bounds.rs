@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::error::TimeoutError;
 use super::limits::Timeouts;
 use super::phase::Phase;
-use crate::body::Cut;
+use crate::body::{Cut, Fault};
 use crate::dialect::Tracker;
 use crate::reject::{Ending, Goodbye};
 
@@ -42,7 +42,7 @@ impl Bounds {
     /// What is said at the end of a body that stands here.
     pub(crate) fn cut(&self, error: TimeoutError, tracker: Tracker) -> Cut {
         let goodbye = Goodbye::timeout(error.phase().word(), error.limit()).with_retry(self.retry);
-        Cut { error, said: goodbye.say(&self.ending, tracker) }
+        Cut { fault: Fault::Timeout(error), said: goodbye.say(&self.ending, tracker) }
     }
 
     /// Whether the body may end early, or longer, without an error.

@@ -1,8 +1,6 @@
 //! Which limit was reached, and what was seen.
 
 use std::fmt;
-#[cfg(feature = "h2")]
-use std::sync::LazyLock;
 use std::time::Duration;
 
 use super::phase::Phase;
@@ -80,10 +78,8 @@ impl fmt::Display for TimeoutError {
 }
 
 impl std::error::Error for TimeoutError {
-    // hyper resets an HTTP/2 stream with the code of the first `h2::Error` among the sources.
     #[cfg(feature = "h2")]
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        static CANCEL: LazyLock<h2::Error> = LazyLock::new(|| h2::Reason::CANCEL.into());
-        Some(&*CANCEL)
+        Some(crate::error::h2_cancel())
     }
 }

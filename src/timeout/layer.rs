@@ -7,7 +7,6 @@ use std::task::{Context, Poll, ready};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use http::header::CONTENT_LENGTH;
 use http::{Request, Response};
 use http_body::Body;
 use pin_project_lite::pin_project;
@@ -329,17 +328,8 @@ impl Exchange {
     }
 
     fn ending<B: Body<Data = Bytes>>(&self, response: &Response<B>) -> (Tracker, Ending) {
-        // Nothing can be added to a body whose length the client knows. Most are all there, and cost no further look.
-        if response.body().size_hint().exact().is_some() {
-            return (Tracker::Opaque, Ending::Abort);
-        }
-        let tracker = Tracker::of_response(response.headers());
         let chosen = response.extensions().get::<Ending>().or(self.plan.ending.as_ref());
-        let ending = match chosen {
-            _ if response.headers().contains_key(CONTENT_LENGTH) => Ending::Abort,
-            Some(chosen) => chosen.clone(),
-            None => Ending::for_response(tracker, self.caller.protocol()),
-        };
-        (tracker, ending)
+        let exact = response.body().size_hint().exact().is_some();
+        Ending::of_response(response.headers(), chosen, exact, self.caller.protocol())
     }
 }

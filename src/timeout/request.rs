@@ -19,7 +19,7 @@ use super::limits::{Timeouts, at_least_a_millisecond};
 use super::phase::Phase;
 use super::refuse::refuse;
 use super::upload::Upload;
-use crate::body::{Facts, Parts, Shell, Watch, now};
+use crate::body::{Facts, Fault, Parts, Shell, Watch, now};
 use crate::dialect::Tracker;
 use crate::error::valid;
 use crate::reject::{Caller, Ending, Refusal, Renderer};
@@ -238,10 +238,13 @@ where
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let mut this = self.project();
         let item = match this.shell.as_mut().poll_frame(cx) {
-            Poll::Ready(None) => Poll::Ready(this.shell.as_mut().take_fault().map(|error| {
-                let error = error.of_request();
-                this.upload.expire(error);
-                Err(error.into())
+            Poll::Ready(None) => Poll::Ready(this.shell.as_mut().take_fault().map(|fault| match fault {
+                Fault::Timeout(error) => {
+                    let error = error.of_request();
+                    this.upload.expire(error);
+                    Err(error.into())
+                }
+                fault @ Fault::Drain(_) => Err(fault.into()),
             })),
             polled => polled.map_err(Into::into),
         };

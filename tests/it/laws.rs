@@ -15,12 +15,13 @@ use http_body_util::combinators::UnsyncBoxBody;
 use http_body_util::{BodyExt, Full};
 use tokio::time::timeout;
 use tower::{Layer, Service, ServiceExt};
+use tower_lifeline::drain::{Arrivals, DrainBody};
 use tower_lifeline::gate::{GateBody, ReplayBody};
 use tower_lifeline::testing::{ImpatientProxy, Script, ScriptError, script, timeline, timeline_for};
 use tower_lifeline::timeout::RequestTimeoutBody;
 use tower_lifeline::{
-    BoxError, Gate, GateLayer, Heartbeat, HeartbeatBody, HeartbeatEvent, HeartbeatLayer, MidEvent,
-    PermitScope, RequestBodyTimeoutLayer, Rhythm, StreamEnd, TimeoutBody, TimeoutLayer, Timeouts,
+    BoxError, Drain, DrainLayer, Gate, GateLayer, Heartbeat, HeartbeatBody, HeartbeatEvent, HeartbeatLayer,
+    MidEvent, PermitScope, RequestBodyTimeoutLayer, Rhythm, StreamEnd, TimeoutBody, TimeoutLayer, Timeouts,
 };
 
 use crate::support::probe::{Open, Probe};
@@ -60,6 +61,12 @@ const BODIES: &[Made] = &[
     ("gate, of a request that did not wait", |inner| any(admitted(inner, false))),
     ("gate, of a request that waited", |inner| any(admitted(inner, true))),
     ("request timeouts", |inner| any(uploaded(&RequestBodyTimeoutLayer::new().gap(HOUR).total(HOUR), inner))),
+    ("drain", |inner| answered(&DrainLayer::new(&Drain::new()).max_age(HOUR), inner)),
+    ("drain that has begun", |inner| {
+        let drain = Drain::new().arrivals(Arrivals::Admit).deadline(HOUR);
+        drain.begin();
+        answered(&DrainLayer::new(&drain), inner)
+    }),
     ("beats outside of timeouts", |inner| {
         let limited = answered(&TimeoutLayer::new(limits()), inner);
         any(HeartbeatBody::new(limited, Heartbeat::every(SECOND)))
@@ -406,6 +413,10 @@ fn everything_that_can_be_sent_and_shared_can_be() {
     check::<RequestTimeoutBody<Probe>>();
     check::<GateBody<Probe>>();
     check::<ReplayBody<Probe>>();
+    check::<DrainBody<Probe>>();
+    check::<Drain>();
+    check::<DrainLayer>();
+    check::<<DrainLayer as Layer<Strict>>::Service>();
     check::<Gate>();
     check::<GateLayer>();
     check::<HeartbeatLayer>();
@@ -418,6 +429,8 @@ fn everything_that_can_be_sent_and_shared_can_be() {
     copies::<HeartbeatLayer>();
     copies::<TimeoutLayer>();
     copies::<RequestBodyTimeoutLayer>();
+    copies::<Drain>();
+    copies::<DrainLayer>();
     copies::<Gate>();
     copies::<GateLayer>();
 }
@@ -480,6 +493,7 @@ async fn a_service_keeps_its_contract() {
     keeps_its_contract(TimeoutLayer::new(limits())).await;
     keeps_its_contract(RequestBodyTimeoutLayer::new().gap(HOUR)).await;
     keeps_its_contract(GateLayer::new(&Gate::new(2))).await;
+    keeps_its_contract(DrainLayer::new(&Drain::new())).await;
 }
 
 /// tokio panics when it is to wait for the last millisecond of the clock.

@@ -4,6 +4,7 @@
 mod adaptive;
 mod client;
 mod deadline;
+mod drain;
 mod gate;
 mod heartbeat;
 mod laws;

@@ -24,6 +24,7 @@ fn said(goodbye: &Goodbye, ending: &Ending, mut tracker: Tracker, before: &[u8])
     match goodbye.say(ending, tracker) {
         Said::Bytes(bytes) => String::from_utf8(bytes.to_vec()).unwrap(),
         Said::Trailers(trailers) => format!("{trailers:?}"),
+        Said::Nothing => "nothing".to_owned(),
         Said::Abort => "abort".to_owned(),
     }
 }
@@ -137,7 +138,7 @@ proptest! {
     fn whatever_the_words_one_event_or_line_says_them(message in ".*|[\\x00-\\x20\"\\\\:\u{2028}]*", limit: u64) {
         let goodbye = Goodbye {
             message: message.clone().into(),
-            limit: Duration::from_millis(limit),
+            limit: Some(("inter-chunk", Duration::from_millis(limit))),
             ..goodbye().with_retry(Duration::from_millis(limit))
         };
         let error = json!({ "type": "error", "error": { "type": "timeout_error", "message": &message } });
