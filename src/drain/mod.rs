@@ -1,4 +1,108 @@
 //! Stops a server with open streams: each leaves between two events, spread over a window, and at a deadline all is over.
+//!
+//! One open event stream keeps a server's own graceful shutdown waiting for ever. Whoever ends it anyway cuts streams in the
+//! middle of an event, and all clients come back in the same second. A [`Drain`] asks each stream to leave at a moment of its
+//! own, lets it finish its event and say goodbye in its protocol, and bounds all of that.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+//! use std::time::Duration;
+//! use http::{Request, Response};
+//! use tower::{Layer, ServiceExt, service_fn};
+//! use tower_lifeline::testing::{script, timeline};
+//! use tower_lifeline::{BoxError, Drain, DrainLayer};
+//!
+//! let drain = Drain::new().window(Duration::ZERO).retry(Duration::ZERO);
+//! let service = DrainLayer::new(&drain).layer(service_fn(|_: Request<()>| async {
+//!     let stream = Response::builder().header("content-type", "text/event-stream");
+//!     Ok::<_, BoxError>(stream.body(script(r"0s=a 1s='data: half' 5s='\n\n' 90s=b"))?)
+//! }));
+//!
+//! let response = service.oneshot(Request::new(())).await.unwrap();
+//! tokio::spawn(async move { drain.announce(Duration::from_secs(3)).await });
+//! let line = r"0s=a 1s='data: half' 5s='\n\n' 5s='retry: 0\n\n' 5s=end";
+//! assert_eq!(timeline(response.into_body()).await, line);
+//! # }
+//! ```
+//!
+//! In a server it is three lines more than before (with the feature `signal`):
+//!
+//! ```no_run
+//! # #[cfg(feature = "signal")]
+//! # async fn serve(app: axum::Router, listener: tokio::net::TcpListener) -> std::io::Result<()> {
+//! use tower_lifeline::{Drain, DrainLayer};
+//!
+//! let drain = Drain::new();
+//! let app = app.layer(DrainLayer::new(&drain));
+//! let serve = axum::serve(listener, app).with_graceful_shutdown(drain.on_signal());
+//! drain.bound(serve).await
+//! # }
+//! ```
+//!
+//! # What happens when
+//!
+//! ```text
+//!  SIGTERM          begin                                window            deadline      grace
+//!     │   announced   │ streams leave, each at its moment   │ the last events   │ the rest   │
+//!     ├───────────────┼─────────────────────────────────────┼───────────────────┼────────────┤
+//!     readiness red   new requests: 503                                          cut          bound() returns
+//! ```
+//!
+//! | when | then |
+//! |---|---|
+//! | [`announce`](Drain::announce) is called | [`is_announced`](Drain::is_announced) turns true, requests are served as ever |
+//! | the drain [begins](Drain::begin) | every stream is told, once, and draws a moment in the [`window`](Drain::window) |
+//! | a request comes after that | it is refused, or let in: [`Arrivals`] |
+//! | a stream's moment has come, and it stands between two events | it says its goodbye and ends |
+//! | the same inside an event | the event is finished first |
+//! | an event is not finished at the deadline | the body fails with a [`DrainError`] |
+//! | a stream is always ready | it leaves within 64 frames or 256 KiB |
+//! | a stream would rather finish ([`OnDrain::Finish`]), or is in no format with known boundaries, or has said its length | it goes on to its own end, at the latest to the deadline |
+//! | a gRPC call is at its end | its own trailers are passed on |
+//! | a handler has not answered at the deadline | 503 in the caller's protocol, and the handler is dropped |
+//! | an answer and the deadline come in the same turn | the answer |
+//! | a client does not read | its body is not asked for anything, so nothing can be said: it counts as [`Stood::Unread`], and [`bound`](Drain::bound) ends it with the server. A stall limit inside frees what it holds before |
+//! | all have gone | [`finished`](Drain::finished) gives its report; so it does when the deadline and the [`grace`](Drain::grace) have passed |
+//! | a stream is as old as [`max_age`](DrainLayer::max_age) | it leaves in the same way, but is never cut |
+//! | the connection is upgraded | it is nobody's guest any more; the handler has to see to its end |
+//! | a body is dropped | its request has gone |
+//!
+//! # Goodbyes
+//!
+//! | the stream | says | told by |
+//! |---|---|---|
+//! | `text/event-stream` | `retry:` with jitter, so that an `EventSource` comes back when it should, and no event | the response |
+//! | the same of an LLM | an event `error` of type `overloaded_error` | [`Ending::Llm`](crate::Ending::Llm) |
+//! | the same to an MCP client | nothing; with the request's `id` a JSON-RPC error; or its own result, see [`Farewell`] | the request, [`Ending::Mcp`](crate::Ending::Mcp) |
+//! | newline-delimited JSON | a line with `error` | the response |
+//! | gRPC | trailers: `UNAVAILABLE` | the response |
+//! | any with a [`Farewell`] | that | the response's extensions |
+//!
+//! The handler finds the [`Drain`] in the request's extensions, and can wait for [`begun`](Drain::begun) to say goodbye in
+//! its own way: mark the response with [`OnDrain::Finish`], and it has until the deadline.
+//!
+//! # What can hang without it
+//!
+//! `axum::serve` and hyper-util's `GracefulShutdown` wait for every connection, without end. No layer sees half a request head,
+//! a client that reads nothing, or an upgraded connection. That is what [`bound`](Drain::bound) is for: it gives a server up
+//! at the deadline and the [`grace`](Drain::grace), 31 s with the defaults. tonic's `serve_with_shutdown` is the same.
+//!
+//! # Choosing the numbers
+//!
+//! The [`window`](Drain::window) spreads the clients that come back: a thousand streams over 5 s are two hundred connections a
+//! second. The [`deadline`](Drain::deadline) with the [`grace`](Drain::grace) and the [`notice`](Drain::notice) has to be
+//! shorter than what the platform gives a process between SIGTERM and SIGKILL: Kubernetes 30 s, Docker 10 s, Heroku 30 s.
+//!
+//! # With other layers
+//!
+//! Outside of all that end or delay a stream: heartbeats, early commit, the gate, timeouts. What they refuse or end is counted as
+//! finished.
+//!
+//! # What it does not do
+//!
+//! - It does not end connections: the server's graceful shutdown does, and in HTTP/1 a `Connection: close`.
+//! - It does not wait for upgraded connections.
+//! - Nothing is spawned: a stream draws its moment when it is woken, and its own timer ends it.
 
 mod body;
 mod error;

@@ -1,6 +1,7 @@
 //! The layers between real programs.
 
 mod chromium;
+mod drain;
 mod gate;
 mod grpc;
 mod haproxy;
