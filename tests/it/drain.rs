@@ -69,7 +69,8 @@ async fn drawn(response: Response<Script>) -> String {
     let drain = prompt();
     let answer = answer(&DrainLayer::new(&drain), Request::new(()), response).await;
     begin_after(&drain, 10);
-    timeline(answer.into_body()).await
+    // Longer than any of them should take.
+    timeline_for(answer.into_body(), s(1_000)).await
 }
 
 const CUT: &str = "error(the server stops, and the stream had not ended (deadline: 30s))";
@@ -143,7 +144,7 @@ async fn a_stream_that_is_always_ready_leaves_too() {
     }
     drain.begin();
     let mut frames = 0;
-    loop {
+    while frames < 1_000 {
         frames += 1;
         let frame = body.frame().await.unwrap().unwrap().into_data().unwrap();
         if frame == "retry: 0\n\n" {
@@ -515,7 +516,9 @@ async fn the_last_task_that_asked_is_the_one_that_is_woken() {
     assert!(body.as_mut().poll_frame(&mut Context::from_waker(Waker::noop())).is_pending());
     let moved = poll_fn(|cx| body.as_mut().poll_frame(cx));
     begin_after(&drain, 10);
+    let began = Instant::now();
     assert!(tokio::time::timeout(s(20), moved).await.unwrap().is_some());
+    assert_eq!(began.elapsed(), s(10));
 }
 
 #[test]
