@@ -11,6 +11,8 @@
 //! | a request waits for minutes before its first byte | [`Timeouts::headers`](crate::Timeouts::headers), [`Timeouts::first_byte`](crate::Timeouts::first_byte) |
 //! | slow uploads hold handlers | [`RequestBodyTimeoutLayer`](crate::RequestBodyTimeoutLayer) |
 //! | work goes on for clients that have given up | [`DeadlineLayer`](crate::DeadlineLayer) |
+//! | a deploy hangs on open streams, or cuts them and all clients come back at once | [`DrainLayer`](crate::DrainLayer) |
+//! | a hop ends streams at a fixed age | [`DrainLayer::max_age`](crate::DrainLayer::max_age) |
 //! | under load everybody waits and nobody is served | [`GateLayer`](crate::GateLayer) |
 //!
 //! # In which order
@@ -21,11 +23,12 @@
 //! use std::time::Duration;
 //! use tower::ServiceBuilder;
 //! use tower_lifeline::{
-//!     DeadlineHeader, DeadlineLayer, Gate, GateLayer, HeartbeatLayer, TimeoutLayer, Timeouts,
+//!     DeadlineHeader, DeadlineLayer, Drain, DrainLayer, Gate, GateLayer, HeartbeatLayer, TimeoutLayer, Timeouts,
 //! };
 //!
-//! let gate = Gate::new(512);
+//! let (drain, gate) = (Drain::new(), Gate::new(512));
 //! let layers = ServiceBuilder::new()
+//!     .layer(DrainLayer::new(&drain))
 //!     .layer(DeadlineLayer::new().trust(DeadlineHeader::RequestTimeout))
 //!     .layer(HeartbeatLayer::every(Duration::from_secs(15)))
 //!     .layer(GateLayer::new(&gate))
@@ -33,7 +36,8 @@
 //! # let _ = layers;
 //! ```
 //!
-//! - Deadlines first: the gate does not let a request wait longer than its deadline, and the timeouts end it in time.
+//! - The drain first: whatever waits or is refused further in has somebody to tell it that the server stops.
+//! - Then deadlines: the gate does not let a request wait longer than its deadline, and the timeouts end it in time.
 //! - The heartbeat outside of the timeouts: it then also covers the wait for a slow first byte. The other way round works as
 //!   well, because beats are no content.
 //! - The gate outside of the timeouts, so that their clocks start when a request has its permit. Put the `TimeoutLayer`
@@ -86,3 +90,5 @@
 //! | deadline | the moment by which everything about a request should be over |
 //! | permit | the right to be in flight |
 //! | shed | to refuse because there is too much to do |
+//! | drain | to let everybody leave who is here, because the server stops |
+//! | goodbye | what a stream says when it leaves though nothing has failed |

@@ -38,7 +38,7 @@
 //! | [`ConnectTimeoutLayer`] | on a client: limits the time to a connection; the layers above work there, too | here |
 //! | [`PropagateDeadlineLayer`] | on a client: tells the next server how much of it is left | here |
 //! | [`GateLayer`] | bounds concurrency up to the end of the *body*; the rest waits for a bounded time, or is refused with an answer | here |
-//! | drain | ends streams at an event boundary when the server stops | planned |
+//! | [`DrainLayer`] | when the server stops, streams leave between two events, spread over a window, with a goodbye; old streams make room | here |
 //!
 //! [`guide`] says which of them, in which order and with which numbers.
 //!
@@ -58,7 +58,8 @@
 //! All layers are always here. Features add what needs a dependency, or is only for tests:
 //!
 //! - `axum`: [`Deadline`] as an argument of axum handlers.
-//! - `h2`: an HTTP/2 stream that a timeout aborts is reset with `CANCEL` instead of `INTERNAL_ERROR`.
+//! - `h2`: an HTTP/2 stream that a limit or a drain aborts is reset with `CANCEL` instead of `INTERNAL_ERROR`.
+//! - `signal`: [`Drain::on_signal`] listens to SIGINT and SIGTERM.
 //! - `test-util`: [`testing`], streams as lines of text for tests of your own.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
