@@ -73,6 +73,7 @@ pub mod gate;
 pub mod guide;
 pub mod heartbeat;
 mod jitter;
+pub mod path;
 pub mod reject;
 mod sync;
 #[cfg(any(test, feature = "test-util"))]
@@ -92,6 +93,7 @@ pub use heartbeat::{
     Beat, Beats, Heartbeat, HeartbeatBody, HeartbeatEvent, HeartbeatLayer, HeartbeatOverride, MidEvent,
     Rhythm,
 };
+pub use path::{Hop, HopPath};
 pub use reject::{Caller, Ending, Protocol, Refusal};
 pub use timeout::{
     ConnectTimeoutLayer, HeadersFrom, Phase, Progress, RequestBodyTimeoutLayer, TimeoutBody, TimeoutError,
