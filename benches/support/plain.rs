@@ -47,7 +47,8 @@ pub(crate) fn answer(runtime: &Runtime, variant: &str, requests: usize) -> usize
             .layer(timeout::TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, LIMIT)),
         unknown => panic!("a plain variant is one of {PLAIN:?}, got {unknown:?}"),
     };
-    serve(runtime, requests, TowerToHyperService::new(app))
+    // As `axum::serve` does it: otherwise every request makes the handler and its layers anew.
+    serve(runtime, requests, TowerToHyperService::new(app.with_state(())))
 }
 
 /// How many should have come out? Layers that leave a plain response what it is keep its `content-length`.
