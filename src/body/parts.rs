@@ -20,8 +20,7 @@ use crate::timeout::{self, Bounds, Schedule};
 #[derive(Debug, Default)]
 pub(crate) struct Parts {
     pub(crate) heartbeat: Option<Arc<Plan>>,
-    // Boxed: most bodies have no limits, and those that have them wait.
-    pub(crate) timeouts: Option<Box<Bounds>>,
+    pub(crate) timeouts: Option<Bounds>,
     pub(crate) drain: Option<Box<Stay>>,
 }
 
@@ -60,7 +59,7 @@ impl Parts {
 
     /// Whether there is something that a body that is always ready must not outrun.
     pub(crate) fn is_absolute(&self) -> bool {
-        self.drain.is_some() || self.timeouts.as_ref().is_some_and(|bounds| bounds.total.is_some())
+        self.drain.is_some() || self.timeouts.as_ref().is_some_and(Bounds::is_absolute)
     }
 
     /// Whether somebody outside has something to say that the parts have not heard.
@@ -77,22 +76,22 @@ impl Parts {
 
     /// What the inner body's hint is worth when bytes may be added, or the end may come early.
     pub(crate) fn widened(&self, hint: SizeHint, facts: &Facts) -> SizeHint {
-        let mut open = SizeHint::new();
-        let limited = self.timeouts.as_ref().is_some_and(|bounds| bounds.may_end_well());
+        let limited = self.timeouts.as_ref().is_some_and(|bounds| bounds.may_end_well(facts.tracker()));
         if limited || self.drain.as_ref().is_some_and(|stay| stay.may_end_well()) {
-            return open;
+            return SizeHint::new();
         }
         if self.heartbeat.is_none() {
             return hint;
         }
+        let mut open = SizeHint::new();
         open.set_lower(hint.lower().saturating_sub(facts.may_drop()));
         open
     }
 
     /// Asked now and then while the inner body is always ready.
     pub(crate) fn outrun(&mut self, facts: &mut Facts, now: Instant) -> Option<Cut> {
-        let over = |bounds: &Bounds| Some(bounds.cut(bounds.total?.over(now)?, facts.standing()));
-        if let Some(cut) = self.timeouts.as_deref().and_then(over) {
+        let over = |bounds: &Bounds| Some(bounds.cut(bounds.total()?.over(now)?, facts.standing()));
+        if let Some(cut) = self.timeouts.as_ref().and_then(over) {
             return Some(cut);
         }
         match self.drain.as_mut()?.due_while_busy(facts.standing(), now) {
@@ -148,7 +147,7 @@ impl Memory {
     pub(crate) fn wish(&mut self, parts: &mut Parts, facts: &mut Facts, now: Instant) -> Wish {
         let (mut until, mut settled) = (None, true);
         if let (Some(bounds), Some(schedule)) = (&parts.timeouts, &mut self.schedule) {
-            match schedule.due(&bounds.limits, bounds.total, now) {
+            match schedule.due(bounds.limits(), bounds.total(), now) {
                 timeout::Due::Over(error) => return Wish::End(bounds.cut(error, facts.standing())),
                 timeout::Due::At(at) => until = at,
             }

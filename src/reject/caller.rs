@@ -1,12 +1,10 @@
 //! What has to be remembered of a request to answer it without its handler.
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE};
 use http::{HeaderValue, Method, Request, Response, Version};
 
 use super::accept;
-use super::protocol::{Protocol, is_connect_stream};
-use crate::dialect::{content_type, essence};
+use super::protocol::{Protocol, Signs, is_connect_stream};
 
 /// Who is refused: the protocol, and what else an answer in it depends on.
 #[derive(Clone, Debug)]
@@ -19,22 +17,15 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// The caller of this request. It costs a few look-ups and no allocation.
+    /// The caller of this request. It costs a look at each header and no allocation.
     #[must_use]
     pub fn of_request<B>(request: &Request<B>) -> Self {
-        let headers = request.headers();
-        let protocol = Protocol::of_request(headers);
+        let signs = Signs::in_request(request.headers());
+        let protocol = signs.protocol();
         let media = match protocol {
-            Protocol::Http => {
-                // Of several fields one would tell half of the truth.
-                let mut fields = headers.get_all(ACCEPT).iter();
-                fields.next().filter(|_| fields.next().is_none())
-            }
-            Protocol::Grpc | Protocol::GrpcWeb => headers.get(CONTENT_TYPE),
-            Protocol::Connect => {
-                let streams = is_connect_stream(essence(content_type(headers).unwrap_or_default()));
-                headers.get(CONTENT_TYPE).filter(|_| streams)
-            }
+            Protocol::Http => signs.accept.once(),
+            Protocol::Grpc | Protocol::GrpcWeb => signs.content_type.once(),
+            Protocol::Connect => signs.content_type.once().filter(|_| is_connect_stream(signs.media_type())),
             Protocol::JsonRpc => None,
         };
         Self {

@@ -51,14 +51,21 @@ impl Ending {
         (tracker, ending)
     }
 
-    /// What fits a response with this tracker where nobody has chosen.
+    /// What fits a response to this caller where nobody has chosen.
     fn for_response(tracker: Tracker, caller: Protocol) -> Self {
         match (tracker, caller) {
             (Tracker::EventStream(_), Protocol::JsonRpc) => Self::Mcp { id: None },
-            (Tracker::EventStream(_), _) => Self::EventSource,
-            (Tracker::NdJson(_), _) => Self::NdJson,
-            (Tracker::Grpc(_), _) => Self::Grpc,
-            (Tracker::Opaque, _) => Self::Abort,
+            _ => Self::for_stream(tracker),
+        }
+    }
+
+    /// What fits a stream of this format, whoever reads it.
+    pub(crate) fn for_stream(tracker: Tracker) -> Self {
+        match tracker {
+            Tracker::EventStream(_) => Self::EventSource,
+            Tracker::NdJson(_) => Self::NdJson,
+            Tracker::Grpc(_) => Self::Grpc,
+            Tracker::Opaque => Self::Abort,
         }
     }
 }

@@ -1,9 +1,9 @@
 //! Decides: what does the caller speak?
 
-use http::{HeaderMap, HeaderName};
+use http::{HeaderMap, HeaderValue};
 
 use super::accept;
-use crate::dialect::{content_type, essence, grpc};
+use crate::dialect::{essence, grpc};
 
 /// The protocol in which a caller understands a refusal.
 ///
@@ -32,27 +32,84 @@ pub enum Protocol {
     JsonRpc,
 }
 
-const CONNECT_VERSION: HeaderName = HeaderName::from_static("connect-protocol-version");
-const MCP_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
-
 impl Protocol {
     /// What the headers of a request tell. The first that fits decides: the content type of an RPC protocol,
     /// `Connect-Protocol-Version`, `MCP-Protocol-Version`, and JSON with an `Accept` that lists both
     /// `application/json` and `text/event-stream`, as every MCP client has to send it.
     #[must_use]
     pub fn of_request(headers: &HeaderMap) -> Self {
-        let media_type = essence(content_type(headers).unwrap_or_default());
-        if grpc::is_media_type(media_type) {
-            Self::Grpc
-        } else if is_grpc_web(media_type) {
-            Self::GrpcWeb
-        } else if is_connect_stream(media_type) || headers.contains_key(CONNECT_VERSION) {
-            Self::Connect
-        } else if headers.contains_key(MCP_VERSION) || is_mcp(media_type, headers) {
-            Self::JsonRpc
-        } else {
-            Self::Http
+        Signs::in_request(headers).protocol()
+    }
+}
+
+/// The fields of a request that tell who calls.
+// Found in one pass: to look one up costs as much as to pass by ten others.
+pub(super) struct Signs<'a> {
+    headers: &'a HeaderMap,
+    pub(super) content_type: Field<'a>,
+    pub(super) accept: Field<'a>,
+    connect: bool,
+    mcp: bool,
+}
+
+/// How often a field is there. Of several that should be one, each would tell half of the truth.
+#[derive(Clone, Copy)]
+pub(super) enum Field<'a> {
+    Absent,
+    Once(&'a HeaderValue),
+    Repeated,
+}
+
+impl<'a> Field<'a> {
+    fn and(self, value: &'a HeaderValue) -> Self {
+        match self {
+            Self::Absent => Self::Once(value),
+            Self::Once(_) | Self::Repeated => Self::Repeated,
         }
+    }
+
+    pub(super) fn once(self) -> Option<&'a HeaderValue> {
+        match self {
+            Self::Once(value) => Some(value),
+            Self::Absent | Self::Repeated => None,
+        }
+    }
+}
+
+impl<'a> Signs<'a> {
+    pub(super) fn in_request(headers: &'a HeaderMap) -> Self {
+        let (content_type, accept) = (Field::Absent, Field::Absent);
+        let mut signs = Self { headers, content_type, accept, connect: false, mcp: false };
+        for (name, value) in headers {
+            match name.as_str() {
+                "content-type" => signs.content_type = signs.content_type.and(value),
+                "accept" => signs.accept = signs.accept.and(value),
+                "connect-protocol-version" => signs.connect = true,
+                "mcp-protocol-version" => signs.mcp = true,
+                _ => {}
+            }
+        }
+        signs
+    }
+
+    pub(super) fn protocol(&self) -> Protocol {
+        let media_type = self.media_type();
+        if grpc::is_media_type(media_type) {
+            Protocol::Grpc
+        } else if is_grpc_web(media_type) {
+            Protocol::GrpcWeb
+        } else if is_connect_stream(media_type) || self.connect {
+            Protocol::Connect
+        } else if self.mcp || is_mcp(media_type, self.headers) {
+            Protocol::JsonRpc
+        } else {
+            Protocol::Http
+        }
+    }
+
+    /// That of the request's body, without parameters; empty if there is none that can be read.
+    pub(super) fn media_type(&self) -> &'a str {
+        self.content_type.once().and_then(|value| value.to_str().ok()).map_or("", essence)
     }
 }
 
@@ -83,9 +140,12 @@ fn after<'a>(prefix: &str, text: &'a str) -> Option<&'a str> {
 
 #[cfg(test)]
 mod tests {
-    use http::header::{ACCEPT, CONTENT_TYPE, HeaderValue};
+    use http::header::{ACCEPT, CONTENT_TYPE, HeaderName};
 
     use super::*;
+
+    const CONNECT_VERSION: HeaderName = HeaderName::from_static("connect-protocol-version");
+    const MCP_VERSION: HeaderName = HeaderName::from_static("mcp-protocol-version");
 
     #[test]
     fn what_a_request_speaks() {

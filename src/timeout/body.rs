@@ -3,19 +3,16 @@
 use std::fmt;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
 use super::bounds::Bounds;
-use super::layer::Progress;
 use super::limits::Timeouts;
 use crate::BoxError;
 use crate::body::{Facts, Parts, Shell, Watch, now};
 use crate::dialect::Tracker;
-use crate::reject::Ending;
 
 pin_project! {
     /// A body with limits.
@@ -50,25 +47,16 @@ impl<B: Body<Data = Bytes>> TimeoutBody<B> {
     /// # }
     /// ```
     pub fn new(inner: B, limits: Timeouts) -> Self {
-        let bounds =
-            Bounds { limits, total: limits.total_from(now()), ending: Ending::Abort, retry: Duration::ZERO };
-        Self::bounded(inner, Tracker::Opaque, Progress::AnyByte, bounds)
+        Self::of(inner, Some((Tracker::Opaque, Bounds::of_any_body(limits, now()))))
     }
 
-    pub(super) fn bounded(inner: B, tracker: Tracker, progress: Progress, bounds: Bounds) -> Self {
-        let watched = bounds.limits.first_byte.or(bounds.limits.inter_chunk).is_some();
-        let watch = match progress {
-            _ if !watched => Watch::Nothing,
-            Progress::Content => Watch::Content,
-            Progress::AnyByte => Watch::AnyByte,
+    #[inline(always)]
+    pub(super) fn of(inner: B, limits: Option<(Tracker, Bounds)>) -> Self {
+        let (facts, timeouts) = match limits {
+            Some((tracker, bounds)) => (Facts::new(tracker, bounds.watch()), Some(bounds)),
+            None => (Facts::new(Tracker::Opaque, Watch::Nothing), None),
         };
-        let facts = Facts::new(tracker, watch);
-        let parts = Parts { timeouts: Some(Box::new(bounds)), ..Parts::default() };
-        Self { shell: Shell::new(inner, facts, parts) }
-    }
-
-    pub(super) fn unbounded(inner: B) -> Self {
-        Self { shell: Shell::new(inner, Facts::new(Tracker::Opaque, Watch::Nothing), Parts::default()) }
+        Self { shell: Shell::new(inner, facts, Parts { timeouts, ..Parts::default() }) }
     }
 
     pub(super) fn of_bytes(bytes: Bytes) -> Self {

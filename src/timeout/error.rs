@@ -37,6 +37,7 @@ impl TimeoutError {
     pub(crate) fn of_request(self) -> Self {
         let phase = match self.phase {
             Phase::FirstByte | Phase::InterChunk => Phase::RequestGap,
+            Phase::Total => Phase::RequestTotal,
             phase => phase,
         };
         Self { phase, ..self }

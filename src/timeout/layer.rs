@@ -18,12 +18,11 @@ use super::bounds::{Bounds, Total};
 use super::error::TimeoutError;
 use super::limits::Timeouts;
 use super::phase::Phase;
+use super::plan::Plan;
 use super::refuse::refuse;
 use super::upload::Upload;
 use crate::body::{Timer, now};
-use crate::deadline::{Deadline, HeadDeadline, SilenceHint};
 use crate::dialect::Tracker;
-use crate::jitter::Seeds;
 use crate::reject::{Caller, Ending, Refusal, Renderer};
 
 /// Limits the phases of an exchange from its call to the end of the response body. See the [module](super) for what
@@ -42,18 +41,6 @@ use crate::reject::{Caller, Ending, Refusal, Renderer};
 #[derive(Clone, Debug)]
 pub struct TimeoutLayer {
     plan: Arc<Plan>,
-}
-
-#[derive(Clone, Debug)]
-struct Plan {
-    limits: Timeouts,
-    ceiling: Timeouts,
-    progress: Progress,
-    headers_from: HeadersFrom,
-    ending: Option<Ending>,
-    retry: Duration,
-    seeds: Arc<Seeds>,
-    renderer: Renderer,
 }
 
 /// What counts as content for the first-byte and inter-chunk limits.
@@ -85,18 +72,7 @@ impl TimeoutLayer {
     /// A layer with these limits.
     #[must_use]
     pub fn new(limits: Timeouts) -> Self {
-        Self {
-            plan: Arc::new(Plan {
-                limits,
-                ceiling: Timeouts::new(),
-                progress: Progress::default(),
-                headers_from: HeadersFrom::default(),
-                ending: None,
-                retry: Duration::from_secs(2),
-                seeds: Arc::new(Seeds::random()),
-                renderer: Renderer::default(),
-            }),
-        }
+        Self { plan: Arc::new(Plan::new(limits)) }
     }
 
     /// The longest limits that a request's or a response's own [`Timeouts`] can set. Default: none.
@@ -175,8 +151,8 @@ where
     }
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
-        let exchange = Exchange::of(&request, Arc::clone(&self.layer.plan));
-        TimeoutFuture { inner: Some(self.inner.call(request)), exchange, timer: None }
+        let exchange = Exchange::of(&request, &self.layer.plan);
+        TimeoutFuture { inner: Some(self.inner.call(request)), exchange: Some(exchange), timer: None }
     }
 }
 
@@ -188,7 +164,8 @@ pin_project! {
     pub struct TimeoutFuture<F> {
         #[pin]
         inner: Option<F>,
-        exchange: Exchange,
+        // Gone when there is an answer, like the handler when that is a refusal.
+        exchange: Option<Exchange>,
         timer: Option<Pin<Box<Timer>>>,
     }
 }
@@ -202,25 +179,26 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        let Some(inner) = this.inner.as_mut().as_pin_mut() else {
+        let (Some(inner), Some(exchange)) = (this.inner.as_mut().as_pin_mut(), &*this.exchange) else {
             return Poll::Pending;
         };
         // The handler first: an answer that is ready beats a limit that is due.
         if let Poll::Ready(answer) = inner.poll(cx) {
-            return Poll::Ready(answer.map(|response| this.exchange.bound_body(response)));
+            let exchange = this.exchange.take();
+            let response = answer?;
+            let limits = exchange.and_then(|exchange| exchange.limits_for(&response));
+            return Poll::Ready(Ok(response.map(|body| TimeoutBody::of(body, limits))));
         }
         loop {
-            let now = now();
-            match this.exchange.due(now, cx) {
+            match exchange.due(now(), cx) {
                 Due::At(None) => return Poll::Pending,
                 Due::At(Some(at)) => {
                     let timer = this.timer.get_or_insert_with(|| Box::pin(Timer::new(at)));
                     ready!(timer.as_mut().poll_at(at, cx));
                 }
                 Due::Over(error) => {
-                    this.inner.set(None);
-                    let exchange = this.exchange;
                     let answer = refuse(error, &exchange.caller, &exchange.plan.renderer);
+                    this.inner.set(None);
                     return Poll::Ready(Ok(answer.map(TimeoutBody::of_bytes)));
                 }
             }
@@ -237,99 +215,63 @@ enum Due {
 #[derive(Debug)]
 struct Exchange {
     plan: Arc<Plan>,
-    limits: Timeouts,
     began: Instant,
-    /// The request's own end of the headers phase, whenever that began.
-    head: Option<Total>,
-    /// The request's own end.
-    deadline: Option<Total>,
     caller: Caller,
     upload: Option<Upload>,
 }
 
-/// A little before the request's own deadline (a tenth of what is left, at most 50 ms), so that the answer is there in
-/// time, and before the caller's own timer or that of a server around this layer goes off.
-fn in_time(deadline: Deadline, began: Instant) -> Total {
-    let left = deadline.instant().saturating_duration_since(began);
-    let limit = left - (left / 10).min(Duration::from_millis(50));
-    // Whole milliseconds, because callers read it.
-    let limit = Duration::from_millis(u64::try_from(limit.as_millis()).unwrap_or(u64::MAX));
-    Total { at: began + limit, limit, phase: Phase::Deadline }
-}
-
 impl Exchange {
-    fn of<B>(request: &Request<B>, plan: Arc<Plan>) -> Self {
+    fn of<B>(request: &Request<B>, plan: &Arc<Plan>) -> Self {
         let began = now();
-        let extensions = request.extensions();
-        let mut limits = match extensions.get::<Timeouts>() {
-            Some(wished) => plan.limits.changed_by(wished).capped_by(&plan.ceiling),
-            None => plan.limits,
-        };
-        if let Some(silence) = extensions.get::<SilenceHint>() {
-            limits = limits.tightened_by(&Timeouts {
-                headers: Some(silence.limit()),
-                first_byte: Some(silence.limit()),
-                ..Timeouts::new()
-            });
-        }
-        let head = extensions.get::<HeadDeadline>().map(|head| {
-            let at = head.deadline().instant().max(began);
-            Total { at, limit: at - began, phase: Phase::Headers }
-        });
-        let deadline = extensions.get::<Deadline>().map(|deadline| in_time(*deadline, began));
         let upload = match plan.headers_from {
             HeadersFrom::Call => None,
             HeadersFrom::RequestBody => request.extensions().get::<Upload>().cloned(),
         };
-        let caller = Caller::of_request(request);
-        Self { plan, limits, began, head, deadline, caller, upload }
-    }
-
-    /// The end of the exchange under these limits, or the request's own if that is earlier.
-    fn total(&self, limits: &Timeouts) -> Option<Total> {
-        Total::earlier(limits.total_from(self.began), self.deadline)
+        let plan = plan.for_request(request.extensions(), began);
+        Self { plan, began, caller: Caller::of_request(request), upload }
     }
 
     /// Asked while the handler has not answered. At a tie the headers limit wins, because it says more.
     fn due(&self, now: Instant, cx: &Context<'_>) -> Due {
+        let plan = &self.plan;
         let from = match &self.upload {
             None => Some(self.began),
             Some(upload) => upload.read_at(cx),
         };
-        let headers = self.limits.headers.zip(from).and_then(|(limit, from)| {
+        let headers = plan.limits.headers.zip(from).and_then(|(limit, from)| {
             Some(Total { at: from.checked_add(limit)?, limit, phase: Phase::Headers })
         });
-        let head = Total::earlier(headers, self.head);
-        let end = Total::earlier(head, self.total(&self.limits));
+        let head = Total::earlier(headers, plan.head);
+        let end = Total::earlier(head, plan.total(self.began));
         match end.and_then(|end| end.over(now)) {
             Some(error) => Due::Over(error),
             None => Due::At(end.map(|end| end.at)),
         }
     }
 
-    fn bound_body<B: Body<Data = Bytes>>(&self, response: Response<B>) -> Response<TimeoutBody<B>> {
-        let limits = match response.extensions().get::<Timeouts>() {
-            Some(wished) => self.limits.changed_by(wished).capped_by(&self.plan.ceiling),
-            None => self.limits,
-        };
-        let total = self.total(&limits);
-        // A body that is at its end has nothing left to wait for.
-        let unbounded = limits.first_byte.or(limits.inter_chunk).is_none() && total.is_none();
-        if unbounded || response.body().is_end_stream() {
-            return response.map(TimeoutBody::unbounded);
+    /// What the body of this response is told, if there is a limit for it.
+    fn limits_for<B: Body<Data = Bytes>>(mut self, response: &Response<B>) -> Option<(Tracker, Bounds)> {
+        if let Some(wished) = response.extensions().get::<Timeouts>() {
+            Arc::make_mut(&mut self.plan).change(wished);
         }
-        let (tracker, ending) = self.ending(&response);
-        let retry = match ending {
-            Ending::EventSource => self.plan.retry / 2 + self.plan.seeds.next().up_to(self.plan.retry),
-            _ => Duration::ZERO,
-        };
-        let bounds = Bounds { limits, total, ending, retry };
-        response.map(|body| TimeoutBody::bounded(body, tracker, self.plan.progress, bounds))
+        // A body that is at its end has nothing left to wait for.
+        if !self.plan.bounds_bodies() || response.body().is_end_stream() {
+            return None;
+        }
+        let tracker = self.tracker(response);
+        Some((tracker, Bounds { plan: self.plan, began: self.began }))
     }
 
-    fn ending<B: Body<Data = Bytes>>(&self, response: &Response<B>) -> (Tracker, Ending) {
+    /// Where and how something can be said at the end of this response.
+    fn tracker<B: Body<Data = Bytes>>(&mut self, response: &Response<B>) -> Tracker {
         let chosen = response.extensions().get::<Ending>().or(self.plan.ending.as_ref());
         let exact = response.body().size_hint().exact().is_some();
-        Ending::of_response(response.headers(), chosen, exact, self.caller.protocol())
+        let (tracker, ending) =
+            Ending::of_response(response.headers(), chosen, exact, self.caller.protocol());
+        // Into opaque bytes nothing is said, whatever the plan has for others.
+        if tracker != Tracker::Opaque && self.plan.ending_of(tracker) != ending {
+            Arc::make_mut(&mut self.plan).ending = Some(ending);
+        }
+        tracker
     }
 }

@@ -143,6 +143,7 @@ mod error;
 mod layer;
 mod limits;
 mod phase;
+mod plan;
 mod refuse;
 mod request;
 mod schedule;

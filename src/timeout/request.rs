@@ -3,8 +3,9 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response};
@@ -14,15 +15,15 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::body::TimeoutBody;
-use super::bounds::{Bounds, Total};
+use super::bounds::Bounds;
 use super::limits::{Timeouts, at_least_a_millisecond};
-use super::phase::Phase;
+use super::plan::Plan;
 use super::refuse::refuse;
 use super::upload::Upload;
 use crate::body::{Facts, Fault, Parts, Shell, Watch, now};
 use crate::dialect::Tracker;
 use crate::error::valid;
-use crate::reject::{Caller, Ending, Refusal, Renderer};
+use crate::reject::{Caller, Refusal, Renderer};
 use crate::{BoxError, ConfigError};
 
 /// Limits the time that a request body takes. See the [module](super) for what happens when.
@@ -40,11 +41,15 @@ use crate::{BoxError, ConfigError};
 ///     .total(Duration::from_secs(300));
 /// # let _ = layer;
 /// ```
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct RequestBodyTimeoutLayer {
-    gap: Option<Duration>,
-    total: Option<Duration>,
-    renderer: Renderer,
+    plan: Arc<Plan>,
+}
+
+impl Default for RequestBodyTimeoutLayer {
+    fn default() -> Self {
+        Self { plan: Arc::new(Plan::of_any_body(Timeouts::new())) }
+    }
 }
 
 impl RequestBodyTimeoutLayer {
@@ -70,9 +75,12 @@ impl RequestBodyTimeoutLayer {
     /// # Errors
     ///
     /// When it is shorter than a millisecond.
-    pub fn try_gap(mut self, limit: Duration) -> Result<Self, ConfigError> {
-        self.gap = Some(at_least_a_millisecond("request gap", limit)?);
-        Ok(self)
+    pub fn try_gap(self, limit: Duration) -> Result<Self, ConfigError> {
+        let limit = at_least_a_millisecond("request gap", limit)?;
+        Ok(self.with(|plan| {
+            plan.limits.first_byte = Some(limit);
+            plan.limits.inter_chunk = Some(limit);
+        }))
     }
 
     /// Limits the time from the call to the end of the body. Noticed while the handler waits for bytes: what a handler
@@ -92,18 +100,22 @@ impl RequestBodyTimeoutLayer {
     /// # Errors
     ///
     /// When it is shorter than a millisecond.
-    pub fn try_total(mut self, limit: Duration) -> Result<Self, ConfigError> {
-        self.total = Some(at_least_a_millisecond("request total", limit)?);
-        Ok(self)
+    pub fn try_total(self, limit: Duration) -> Result<Self, ConfigError> {
+        let limit = at_least_a_millisecond("request total", limit)?;
+        Ok(self.with(|plan| plan.limits.total = Some(limit)))
     }
 
     /// Makes the 408 some other way; see [`TimeoutLayer::render`](super::TimeoutLayer::render).
     #[must_use]
     pub fn render(
-        mut self,
+        self,
         render: impl Fn(Refusal, &Caller) -> Response<Bytes> + Send + Sync + 'static,
     ) -> Self {
-        self.renderer = Renderer::of(render);
+        self.with(|plan| plan.renderer = Renderer::of(render))
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Plan)) -> Self {
+        change(Arc::make_mut(&mut self.plan));
         self
     }
 }
@@ -142,14 +154,10 @@ where
         let (mut parts, body) = request.into_parts();
         let upload = Upload::default();
         parts.extensions.insert(upload.clone());
-        let began = now();
-        let limits = Timeouts { first_byte: self.layer.gap, inter_chunk: self.layer.gap, ..Timeouts::new() };
-        let total = self.layer.total.and_then(|limit| {
-            Some(Total { at: began.checked_add(limit)?, limit, phase: Phase::RequestTotal })
-        });
-        let body = RequestTimeoutBody::new(body, limits, total, upload.clone(), began);
+        let bounds = Bounds { plan: Arc::clone(&self.layer.plan), began: now() };
+        let body = RequestTimeoutBody::new(body, bounds, upload.clone());
         let inner = self.inner.call(Request::from_parts(parts, body));
-        RequestBodyTimeoutFuture { inner: Some(inner), upload, caller, renderer: self.layer.renderer.clone() }
+        RequestBodyTimeoutFuture { inner: Some(inner), upload, caller, plan: Arc::clone(&self.layer.plan) }
     }
 }
 
@@ -161,7 +169,7 @@ pin_project! {
         inner: Option<F>,
         upload: Upload,
         caller: Caller,
-        renderer: Renderer,
+        plan: Arc<Plan>,
     }
 }
 
@@ -182,9 +190,11 @@ where
         // upload was the reason, so it is what the client is told.
         if let Some(error) = this.upload.expired(cx) {
             this.inner.set(None);
-            return Poll::Ready(Ok(refuse(error, this.caller, this.renderer).map(TimeoutBody::of_bytes)));
+            return Poll::Ready(Ok(
+                refuse(error, this.caller, &this.plan.renderer).map(TimeoutBody::of_bytes)
+            ));
         }
-        answer.map_ok(|response| response.map(|body| TimeoutBody::unbounded(body)))
+        answer.map_ok(|response| response.map(|body| TimeoutBody::of(body, None)))
     }
 }
 
@@ -207,14 +217,12 @@ pin_project! {
 }
 
 impl<B: Body<Data = Bytes>> RequestTimeoutBody<B> {
-    fn new(inner: B, limits: Timeouts, total: Option<Total>, upload: Upload, began: Instant) -> Self {
+    fn new(inner: B, bounds: Bounds, upload: Upload) -> Self {
         if inner.is_end_stream() {
-            upload.was_read(began);
+            upload.was_read(bounds.began);
         }
-        let bounds = Bounds { limits, total, ending: Ending::Abort, retry: Duration::ZERO };
-        let timeouts = Some(Box::new(bounds));
-        let facts = Facts::new(Tracker::Opaque, Watch::AnyByte);
-        Self { shell: Shell::new(inner, facts, Parts { timeouts, ..Parts::default() }), upload }
+        let parts = Parts { timeouts: Some(bounds), ..Parts::default() };
+        Self { shell: Shell::new(inner, Facts::new(Tracker::Opaque, Watch::AnyByte), parts), upload }
     }
 }
 
