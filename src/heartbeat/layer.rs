@@ -36,13 +36,13 @@ use crate::error::valid;
 /// ```
 #[derive(Clone)]
 pub struct HeartbeatLayer {
-    plan: Arc<Plan>,
-    choices: Choices,
+    choices: Arc<Choices>,
 }
 
 /// What is decided for each exchange.
-#[derive(Clone, Default)]
+#[derive(Clone)]
 struct Choices {
+    plan: Arc<Plan>,
     per_request: Option<PerRequest>,
     select: Option<Select>,
     nd_json: bool,
@@ -62,7 +62,9 @@ impl HeartbeatLayer {
     /// A layer with these settings.
     #[must_use]
     pub fn new(heartbeat: Heartbeat) -> Self {
-        Self { plan: Arc::new(Plan::new(heartbeat)), choices: Choices::default() }
+        let plan = Arc::new(Plan::new(heartbeat));
+        let choices = Choices { plan, per_request: None, select: None, nd_json: false, keep_headers: false };
+        Self { choices: Arc::new(choices) }
     }
 
     /// A layer with this interval and otherwise the [defaults](Heartbeat#defaults).
@@ -98,11 +100,10 @@ impl HeartbeatLayer {
     /// ```
     #[must_use]
     pub fn per_request(
-        mut self,
+        self,
         choose: impl Fn(&request::Parts) -> Option<HeartbeatOverride> + Send + Sync + 'static,
     ) -> Self {
-        self.choices.per_request = Some(Arc::new(choose));
-        self
+        self.with(|choices| choices.per_request = Some(Arc::new(choose)))
     }
 
     /// Replaces the choice of responses by status (200) and content type (`text/event-stream`): `Some` says in which
@@ -112,33 +113,37 @@ impl HeartbeatLayer {
     /// [module](super#which-responses).
     #[must_use]
     pub fn select(
-        mut self,
+        self,
         choose: impl Fn(&response::Parts) -> Option<Dialect> + Send + Sync + 'static,
     ) -> Self {
-        self.choices.select = Some(Arc::new(choose));
-        self
+        self.with(|choices| choices.select = Some(Arc::new(choose)))
     }
 
     /// Beats in newline-delimited JSON too, with an empty line between two values. Most readers skip it; no standard
     /// says that they must. Default: newline-delimited JSON is left alone.
     #[must_use]
-    pub fn nd_json(mut self) -> Self {
-        self.choices.nd_json = true;
-        self
+    pub fn nd_json(self) -> Self {
+        self.with(|choices| choices.nd_json = true)
     }
 
     /// Leaves the response's headers as they are. Default: `X-Accel-Buffering: no`,
     /// `Cache-Control: no-cache, no-transform` and `Incremental: ?1` are added where the handler has not set them.
     #[must_use]
-    pub fn keep_headers(mut self) -> Self {
-        self.choices.keep_headers = true;
+    pub fn keep_headers(self) -> Self {
+        self.with(|choices| choices.keep_headers = true)
+    }
+
+    fn with(mut self, change: impl FnOnce(&mut Choices)) -> Self {
+        change(Arc::make_mut(&mut self.choices));
         self
     }
 }
 
 impl fmt::Debug for HeartbeatLayer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("HeartbeatLayer").field("heartbeat", &self.plan.settings).finish_non_exhaustive()
+        f.debug_struct("HeartbeatLayer")
+            .field("heartbeat", &self.choices.plan.settings)
+            .finish_non_exhaustive()
     }
 }
 
@@ -170,21 +175,17 @@ where
         self.inner.poll_ready(cx)
     }
 
-    fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
-        let method = request.method().clone();
-        let (request, wished) = match &self.layer.choices.per_request {
-            None => (request, None),
-            Some(choose) => {
-                let (parts, body) = request.into_parts();
-                let wished = choose(&parts);
-                (Request::from_parts(parts, body), wished)
-            }
-        };
-        let longest = request.extensions().get::<SilenceHint>().map(SilenceHint::beat);
-        HeartbeatFuture {
-            inner: self.inner.call(request),
-            exchange: Exchange { layer: self.layer.clone(), method, wished, longest },
+    fn call(&mut self, mut request: Request<ReqBody>) -> Self::Future {
+        let mut wished = None;
+        if let Some(choose) = &self.layer.choices.per_request {
+            let (parts, body) = request.into_parts();
+            wished = choose(&parts).map(Box::new);
+            request = Request::from_parts(parts, body);
         }
+        let method = request.method().clone();
+        let longest = request.extensions().get::<SilenceHint>().map(SilenceHint::beat);
+        let exchange = Exchange { layer: self.layer.clone(), method, wished, longest };
+        HeartbeatFuture { inner: self.inner.call(request), exchange }
     }
 }
 
@@ -217,7 +218,8 @@ where
 struct Exchange {
     layer: HeartbeatLayer,
     method: Method,
-    wished: Option<HeartbeatOverride>,
+    // Boxed: most have no wish, and the future is moved a few times.
+    wished: Option<Box<HeartbeatOverride>>,
     /// The longest interval that the caller bears.
     longest: Option<Duration>,
 }
@@ -234,11 +236,11 @@ impl Exchange {
             Some(choose) => choose(&parts),
             None => select::by_content_type(&parts, choices.nd_json),
         };
-        let wished = parts.extensions.get::<HeartbeatOverride>().or(self.wished.as_ref());
+        let wished = parts.extensions.get::<HeartbeatOverride>().or(self.wished.as_deref());
         let off = wished.is_some_and(HeartbeatOverride::is_off);
         let body = match dialect {
             Some(dialect) if !off && !select::is_closed(&self.method, &parts) => {
-                let plan = self.layer.plan.with(wished, self.longest);
+                let plan = choices.plan.with(wished, self.longest);
                 if !choices.keep_headers {
                     headers::ask_not_to_buffer(&mut parts.headers);
                 }
