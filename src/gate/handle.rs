@@ -1,6 +1,5 @@
 //! Gate: the settings, the shared state, and the handle to both.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::Arc;
@@ -20,7 +19,7 @@ use super::stats::{Counts, GateStats};
 use crate::ConfigError;
 use crate::error::valid;
 use crate::jitter::Seeds;
-use crate::reject::{Caller, Refusal, Renderer};
+use crate::reject::{Caller, Prepared, Refusal, Renderer};
 
 /// A bound on how many requests are in flight, up to the end of their response *bodies*: the settings of a
 /// [`GateLayer`](super::GateLayer) and the handle to it while it runs.
@@ -60,6 +59,7 @@ pub(super) struct Inner {
     pub(super) counts: Counts,
     pub(super) keys: Arc<Keys>,
     pub(super) seeds: Seeds,
+    prepared: [Prepared; Shed::ALL.len()],
 }
 
 #[derive(Clone)]
@@ -71,7 +71,7 @@ pub(super) struct Settings {
     pub(super) buffer: usize,
     pub(super) timed: bool,
     pub(super) holdable: bool,
-    pub(super) statuses: HashMap<Shed, StatusCode>,
+    pub(super) statuses: [StatusCode; Shed::ALL.len()],
     pub(super) exempt: Option<Exempt>,
     pub(super) per_key: Option<(Key, usize)>,
     pub(super) renderer: Renderer,
@@ -131,6 +131,7 @@ impl Gate {
                 counts: Counts::default(),
                 keys: Arc::default(),
                 seeds: Seeds::random(),
+                prepared: Default::default(),
             }),
         }
     }
@@ -171,9 +172,7 @@ impl Gate {
     /// [`Shed::KeyOverCap`].
     #[must_use]
     pub fn status(self, reason: Shed, status: StatusCode) -> Self {
-        self.with(|settings| {
-            settings.statuses.insert(reason, status);
-        })
+        self.with(|settings| settings.statuses[reason as usize] = status)
     }
 
     /// Requests that need no permit, such as health checks. They are neither counted nor refused.
@@ -345,7 +344,7 @@ impl Settings {
             buffer: 64 * 1024,
             timed: true,
             holdable: false,
-            statuses: HashMap::new(),
+            statuses: Shed::ALL.map(Shed::default_status),
             exempt: None,
             per_key: None,
             renderer: Renderer::default(),
@@ -358,10 +357,11 @@ impl Inner {
     /// The answer to somebody who is refused.
     pub(super) fn refuse(&self, reason: Shed, caller: &Caller) -> Response<Bytes> {
         self.counts.shed(reason);
-        let status = self.settings.statuses.get(&reason).copied().unwrap_or(reason.default_status());
+        let status = self.settings.statuses[reason as usize];
         let drains_in = drain_time(self.shared.queued(), self.shared.limit(), self.counts.hold.recent());
         let after = retry_after(drains_in, |width| self.seeds.next().up_to(width));
-        let mut response = self.settings.renderer.answer(reason.refusal(status, after), caller);
+        let refusal = reason.refusal(status, after);
+        let mut response = self.prepared[reason as usize].answer(refusal, caller, &self.settings.renderer);
         // For a log outside of this layer.
         response.extensions_mut().insert(reason);
         response

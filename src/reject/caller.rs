@@ -53,8 +53,9 @@ impl Caller {
         if self.head { answer.map(|_| Bytes::new()) } else { answer }
     }
 
-    pub(super) fn prefers_plain(&self) -> bool {
-        self.protocol == Protocol::Http && self.media.as_ref().is_some_and(accept::prefers_plain)
+    /// Whether it is answered with problem+json.
+    pub(super) fn reads_problems(&self) -> bool {
+        self.protocol == Protocol::Http && !self.media.as_ref().is_some_and(accept::prefers_plain)
     }
 
     /// The content type that an answer has to have because the request had it.
@@ -69,16 +70,16 @@ mod tests {
 
     #[test]
     fn what_is_remembered() {
-        let check = |fields: &[(&str, &str)], echo: Option<&str>, plain| {
+        let check = |fields: &[(&str, &str)], echo: Option<&str>, problems| {
             let request =
                 fields.iter().fold(Request::builder(), |request, &(name, value)| request.header(name, value));
             let caller = Caller::of_request(&request.body(()).unwrap());
             assert_eq!(caller.echo().map(|value| value.to_str().unwrap()), echo, "{fields:?}");
-            assert_eq!(caller.prefers_plain(), plain, "{fields:?}");
+            assert_eq!(caller.reads_problems(), problems, "{fields:?}");
         };
-        check(&[], None, false);
-        check(&[("accept", "text/plain")], None, true);
-        check(&[("accept", "text/plain"), ("accept", "application/json")], None, false);
+        check(&[], None, true);
+        check(&[("accept", "text/plain")], None, false);
+        check(&[("accept", "text/plain"), ("accept", "application/json")], None, true);
         check(&[("accept", "text/plain"), ("mcp-protocol-version", "2025-11-25")], None, false);
         check(&[("content-type", "application/grpc+json")], Some("application/grpc+json"), false);
         check(&[("content-type", "application/grpc-web-text")], Some("application/grpc-web-text"), false);

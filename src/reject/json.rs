@@ -33,19 +33,32 @@ fn push_object(out: &mut String, members: &[(&str, Value<'_>)]) {
 }
 
 fn push_text(out: &mut String, text: &str) {
+    // In runs: most texts are plain from end to end.
+    let plain = |byte: &u8| matches!(byte, b' '..=b'~') && !matches!(byte, b'"' | b'\\');
     out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            // JSON allows the last two and U+0085 as they are, but there are readers of lines that end one at them.
-            c if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') => {
-                push(out, format_args!("\\u{:04x}", u32::from(c)));
-            }
-            c => out.push(c),
+    let mut rest = text;
+    while let Some(at) = rest.as_bytes().iter().position(|byte| !plain(byte)) {
+        out.push_str(&rest[..at]);
+        let mut chars = rest[at..].chars();
+        if let Some(c) = chars.next() {
+            push_char(out, c);
         }
+        rest = chars.as_str();
     }
+    out.push_str(rest);
     out.push('"');
+}
+
+fn push_char(out: &mut String, c: char) {
+    match c {
+        '"' => out.push_str("\\\""),
+        '\\' => out.push_str("\\\\"),
+        // JSON allows the last two and U+0085 as they are, but there are readers of lines that end one at them.
+        c if c.is_control() || matches!(c, '\u{2028}' | '\u{2029}') => {
+            push(out, format_args!("\\u{:04x}", u32::from(c)));
+        }
+        c => out.push(c),
+    }
 }
 
 /// Writing into a `String` cannot fail.

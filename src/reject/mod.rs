@@ -54,4 +54,4 @@ pub use ending::{Ending, RequestId};
 pub(crate) use goodbye::{Goodbye, Said};
 pub use protocol::Protocol;
 pub use refusal::Refusal;
-pub(crate) use renderer::Renderer;
+pub(crate) use renderer::{Prepared, Renderer};

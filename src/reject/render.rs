@@ -1,8 +1,10 @@
 //! A refusal as each protocol has it.
 
+use std::time::Duration;
+
 use bytes::{BufMut, Bytes, BytesMut};
 use http::header::{CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
-use http::{Response, StatusCode};
+use http::{HeaderMap, Response, StatusCode};
 
 use super::caller::Caller;
 use super::grpc;
@@ -18,15 +20,21 @@ const GRPC: HeaderValue = HeaderValue::from_static("application/grpc");
 /// The flag of the last message of a stream in Connect.
 const END_OF_STREAM: u8 = 0b10;
 
+/// In whole seconds, of which the last may have begun only.
+pub(super) fn write_retry_after(headers: &mut HeaderMap, after: Duration) {
+    let begun = u64::from(after.subsec_nanos() > 0);
+    headers.insert(RETRY_AFTER, HeaderValue::from(after.as_secs().saturating_add(begun).max(1)));
+}
+
 impl Refusal {
     /// The whole answer, as the caller's protocol has it. The [module](super) has the table.
     #[must_use]
     pub fn into_response(self, caller: &Caller) -> Response<Bytes> {
         let mut response = match (caller.protocol(), caller.echo()) {
-            (Protocol::Http, _) if caller.prefers_plain() => {
-                self.answer(self.status(), PLAIN, format!("{}\n", self.detail()))
+            (Protocol::Http, _) if caller.reads_problems() => {
+                self.answer(self.status(), PROBLEM, self.problem())
             }
-            (Protocol::Http, _) => self.answer(self.status(), PROBLEM, self.problem()),
+            (Protocol::Http, _) => self.answer(self.status(), PLAIN, format!("{}\n", self.detail())),
             (Protocol::Grpc | Protocol::GrpcWeb, echo) => self.trailers_only(echo.cloned().unwrap_or(GRPC)),
             (Protocol::Connect, Some(echo)) => {
                 self.answer(StatusCode::OK, echo.clone(), self.connect_end_of_stream())
@@ -57,8 +65,7 @@ impl Refusal {
         headers.insert(CONTENT_LENGTH, length);
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if let Some(after) = self.retry_after() {
-            let begun = u64::from(after.subsec_nanos() > 0);
-            headers.insert(RETRY_AFTER, HeaderValue::from(after.as_secs().saturating_add(begun).max(1)));
+            write_retry_after(headers, after);
         }
         response
     }

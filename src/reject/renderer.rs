@@ -1,13 +1,14 @@
 //! How refusals become responses: in the caller's protocol, or as the operator wants it.
 
 use std::fmt;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use bytes::Bytes;
 use http::Response;
 
 use super::caller::Caller;
 use super::refusal::Refusal;
+use super::render::write_retry_after;
 
 #[derive(Clone, Default)]
 pub(crate) struct Renderer(Option<Arc<Render>>);
@@ -24,6 +25,25 @@ impl Renderer {
             Some(render) => render(refusal, caller),
             None => refusal.into_response(caller),
         })
+    }
+}
+
+/// The answer to a refusal that is always the same but for the time to come back, made when it is first needed.
+#[derive(Debug, Default)]
+pub(crate) struct Prepared(OnceLock<Response<Bytes>>);
+
+impl Prepared {
+    /// As [`Renderer::answer`]. Whoever is refused while everybody is must cost as little as can be.
+    pub(crate) fn answer(&self, refusal: Refusal, caller: &Caller, renderer: &Renderer) -> Response<Bytes> {
+        if renderer.0.is_some() || !caller.reads_problems() {
+            return renderer.answer(refusal, caller);
+        }
+        let retry_after = refusal.retry_after();
+        let mut answer = self.0.get_or_init(|| refusal.into_response(caller)).clone();
+        if let Some(after) = retry_after {
+            write_retry_after(answer.headers_mut(), after);
+        }
+        caller.fitted(answer)
     }
 }
 
