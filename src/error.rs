@@ -37,13 +37,6 @@ impl fmt::Display for ConfigError {
 
 impl std::error::Error for ConfigError {}
 
-/// hyper resets an HTTP/2 stream with the code of the first `h2::Error` among an error's sources.
-#[cfg(feature = "h2")]
-pub(crate) fn h2_cancel() -> &'static (dyn std::error::Error + 'static) {
-    static CANCEL: std::sync::LazyLock<h2::Error> = std::sync::LazyLock::new(|| h2::Reason::CANCEL.into());
-    &*CANCEL
-}
-
 /// The panicking half of every `x` / `try_x` pair; the panic points at the caller's line.
 #[track_caller]
 pub(crate) fn valid<T>(result: Result<T, ConfigError>) -> T {
@@ -51,4 +44,12 @@ pub(crate) fn valid<T>(result: Result<T, ConfigError>) -> T {
         Ok(value) => value,
         Err(error) => panic!("{error}"),
     }
+}
+
+/// The source of an error that resets an HTTP/2 stream with `CANCEL`: hyper takes the code of the first `h2::Error` among
+/// the sources.
+#[cfg(feature = "h2")]
+pub(crate) fn cancel() -> &'static h2::Error {
+    static CANCEL: std::sync::LazyLock<h2::Error> = std::sync::LazyLock::new(|| h2::Reason::CANCEL.into());
+    &CANCEL
 }

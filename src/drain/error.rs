@@ -45,7 +45,7 @@ impl fmt::Display for DrainError {
 impl std::error::Error for DrainError {
     #[cfg(feature = "h2")]
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(crate::error::h2_cancel())
+        Some(crate::error::cancel())
     }
 }
 

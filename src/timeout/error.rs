@@ -81,6 +81,6 @@ impl fmt::Display for TimeoutError {
 impl std::error::Error for TimeoutError {
     #[cfg(feature = "h2")]
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(crate::error::h2_cancel())
+        Some(crate::error::cancel())
     }
 }
