@@ -75,6 +75,7 @@ pub mod heartbeat;
 mod jitter;
 pub mod path;
 pub mod reject;
+pub mod stall;
 mod sync;
 #[cfg(any(test, feature = "test-util"))]
 pub mod testing;
@@ -95,6 +96,7 @@ pub use heartbeat::{
 };
 pub use path::{Hop, HopPath};
 pub use reject::{Caller, Ending, Protocol, Refusal};
+pub use stall::{StallBody, StallError, StallLayer};
 pub use timeout::{
     ConnectTimeoutLayer, HeadersFrom, Phase, Progress, RequestBodyTimeoutLayer, TimeoutBody, TimeoutError,
     TimeoutLayer, Timeouts,

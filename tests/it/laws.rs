@@ -21,7 +21,8 @@ use tower_lifeline::testing::{ImpatientProxy, Script, ScriptError, script, timel
 use tower_lifeline::timeout::RequestTimeoutBody;
 use tower_lifeline::{
     BoxError, Drain, DrainLayer, Gate, GateLayer, Heartbeat, HeartbeatBody, HeartbeatEvent, HeartbeatLayer,
-    MidEvent, PermitScope, RequestBodyTimeoutLayer, Rhythm, StreamEnd, TimeoutBody, TimeoutLayer, Timeouts,
+    MidEvent, PermitScope, RequestBodyTimeoutLayer, Rhythm, StallBody, StallLayer, StreamEnd, TimeoutBody,
+    TimeoutLayer, Timeouts,
 };
 
 use crate::support::probe::{Open, Probe};
@@ -60,6 +61,10 @@ const BODIES: &[Made] = &[
     }),
     ("gate, of a request that did not wait", |inner| any(admitted(inner, false))),
     ("gate, of a request that waited", |inner| any(admitted(inner, true))),
+    ("stall", |inner| answered(&StallLayer::new(HOUR), inner)),
+    ("stall, with a minimum rate", |inner| {
+        any(StallBody::new(inner, &StallLayer::new(HOUR).min_rate(1, HOUR)))
+    }),
     ("request timeouts", |inner| any(uploaded(&RequestBodyTimeoutLayer::new().gap(HOUR).total(HOUR), inner))),
     ("drain", |inner| answered(&DrainLayer::new(&Drain::new()).max_age(HOUR), inner)),
     ("drain that has begun", |inner| {
@@ -417,6 +422,9 @@ fn everything_that_can_be_sent_and_shared_can_be() {
     check::<Drain>();
     check::<DrainLayer>();
     check::<<DrainLayer as Layer<Strict>>::Service>();
+    check::<StallBody<Probe>>();
+    check::<StallLayer>();
+    check::<<StallLayer as Layer<Strict>>::Service>();
     check::<Gate>();
     check::<GateLayer>();
     check::<HeartbeatLayer>();
@@ -431,6 +439,7 @@ fn everything_that_can_be_sent_and_shared_can_be() {
     copies::<RequestBodyTimeoutLayer>();
     copies::<Drain>();
     copies::<DrainLayer>();
+    copies::<StallLayer>();
     copies::<Gate>();
     copies::<GateLayer>();
 }
@@ -494,6 +503,7 @@ async fn a_service_keeps_its_contract() {
     keeps_its_contract(RequestBodyTimeoutLayer::new().gap(HOUR)).await;
     keeps_its_contract(GateLayer::new(&Gate::new(2))).await;
     keeps_its_contract(DrainLayer::new(&Drain::new())).await;
+    keeps_its_contract(StallLayer::new(HOUR)).await;
 }
 
 /// tokio panics when it is to wait for the last millisecond of the clock.
@@ -506,6 +516,7 @@ async fn settings_reach_to_the_end_of_the_clock() {
         assert_eq!(timeline(beating).await, stream, "{far:?}");
         let limits = Timeouts::new().headers(far).first_byte(far).inter_chunk(far).total(far);
         assert_eq!(timeline(TimeoutBody::new(script(stream), limits)).await, stream, "{far:?}");
+        assert_eq!(timeline(StallBody::new(script(stream), &StallLayer::new(far))).await, stream, "{far:?}");
         let slow = tower::service_fn(|_: Request<()>| async {
             tokio::time::sleep(SECOND).await;
             Ok::<_, Infallible>(Response::new(script("0s=end")))

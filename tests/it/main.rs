@@ -12,6 +12,7 @@ mod model;
 mod rules;
 mod settings;
 mod simulator;
+mod stall;
 mod standstill;
 mod support;
 mod timeout;

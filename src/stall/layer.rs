@@ -1,0 +1,220 @@
+//! StallLayer, its service and its future.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response, Version};
+use http_body::Body;
+use pin_project_lite::pin_project;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use super::body::StallBody;
+use super::connection::ConnectionHandle;
+use super::error::StallError;
+use super::watch::{Limits, Rate};
+use super::watchdog::{Settings, Watchdog};
+use crate::error::valid;
+use crate::{BoxError, ConfigError};
+
+/// Takes a response's body away from a client that has stopped reading it. See the [module](super) for what happens when.
+///
+/// All services that one layer makes share a watchdog. The setters make a layer with a watchdog of its own.
+///
+/// ```
+/// use std::time::Duration;
+/// use axum::{Router, routing::get};
+/// use tower_lifeline::StallLayer;
+///
+/// let app: Router = Router::new()
+///     .route("/feed", get(|| async { "much, and fast" }))
+///     .layer(StallLayer::new(Duration::from_secs(60)));
+/// ```
+#[derive(Clone)]
+pub struct StallLayer {
+    pub(super) watchdog: Arc<Watchdog>,
+}
+
+/// Whose connection is ended when a stream is stalled. Without a [`ConnectionHandle`] among the request's extensions: nobody's.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Disconnect {
+    /// Nobody's: the body is dropped, and the connection waits for the client.
+    Never,
+    /// An HTTP/1 connection, which has nothing else to do.
+    #[default]
+    Http1,
+    /// Any connection. An HTTP/2 connection takes all of its streams along, and behind a proxy they may be those of other
+    /// clients.
+    Always,
+}
+
+impl StallLayer {
+    /// A layer that allows a client to take nothing for so long while there is something to take. `Duration::MAX` is no
+    /// limit.
+    ///
+    /// # Panics
+    ///
+    /// When it is shorter than a millisecond. [`try_new`](Self::try_new) returns that as an error.
+    #[must_use]
+    #[track_caller]
+    pub fn new(limit: Duration) -> Self {
+        valid(Self::try_new(limit))
+    }
+
+    /// [`new`](Self::new) that returns what is wrong with the limit.
+    ///
+    /// # Errors
+    ///
+    /// When it is shorter than a millisecond.
+    pub fn try_new(limit: Duration) -> Result<Self, ConfigError> {
+        const SHORTEST: Duration = Duration::from_millis(1);
+        if limit < SHORTEST {
+            return Err(ConfigError::new(format!("the stall limit is at least {SHORTEST:?}, got {limit:?}")));
+        }
+        let limits = Limits { limit, rate: None };
+        Ok(Self::of(Settings { limits, disconnect: Disconnect::default(), hook: None }))
+    }
+
+    /// Each `bytes` bytes may take `per` at the most, so that a client cannot hold a stream open with a byte now and then.
+    ///
+    /// Counted are the bytes that are taken from the body while there is more to take. When a look finds the stream waiting
+    /// for its producer, the count begins anew, and so it does when `bytes` have been taken: what was taken faster before
+    /// does not buy time. Default: no rate.
+    ///
+    /// # Panics
+    ///
+    /// When `bytes` is zero, or `per` is shorter than the stall limit, which could never be reached then.
+    /// [`try_min_rate`](Self::try_min_rate) returns that as an error.
+    #[must_use]
+    #[track_caller]
+    pub fn min_rate(self, bytes: u64, per: Duration) -> Self {
+        valid(self.try_min_rate(bytes, per))
+    }
+
+    /// [`min_rate`](Self::min_rate) that returns what is wrong with it.
+    ///
+    /// # Errors
+    ///
+    /// When `bytes` is zero, or `per` is shorter than the stall limit.
+    pub fn try_min_rate(self, bytes: u64, per: Duration) -> Result<Self, ConfigError> {
+        let limit = self.watchdog.settings.limits.limit;
+        if bytes == 0 {
+            return Err(ConfigError::new(
+                "a minimum rate is at least 1 byte, got 0: without one there is none",
+            ));
+        }
+        if per < limit {
+            return Err(ConfigError::new(format!(
+                "a minimum rate is counted over at least the stall limit of {limit:?}, got {per:?}"
+            )));
+        }
+        Ok(self.with(|settings| settings.limits.rate = Some(Rate { bytes, per })))
+    }
+
+    /// Whose connection is ended, too. Default: [`Disconnect::Http1`].
+    #[must_use]
+    pub fn disconnect(self, disconnect: Disconnect) -> Self {
+        self.with(|settings| settings.disconnect = disconnect)
+    }
+
+    /// Called when a body has been dropped because its reader does not read.
+    ///
+    /// It runs in the watchdog's task: it must be quick and must not panic.
+    #[must_use]
+    pub fn on_stall(self, hook: impl Fn(&StallError) + Send + Sync + 'static) -> Self {
+        self.with(|settings| settings.hook = Some(Arc::new(hook)))
+    }
+
+    fn with(self, change: impl FnOnce(&mut Settings)) -> Self {
+        let mut settings = self.watchdog.settings.clone();
+        change(&mut settings);
+        Self::of(settings)
+    }
+
+    fn of(settings: Settings) -> Self {
+        Self { watchdog: Watchdog::new(settings) }
+    }
+}
+
+impl fmt::Debug for StallLayer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("StallLayer").field("watchdog", &self.watchdog).finish()
+    }
+}
+
+impl Disconnect {
+    fn of<B>(self, request: &Request<B>) -> Option<ConnectionHandle> {
+        let ends = match self {
+            Self::Never => false,
+            Self::Http1 => request.version() <= Version::HTTP_11,
+            Self::Always => true,
+        };
+        ends.then(|| request.extensions().get::<ConnectionHandle>().cloned()).flatten()
+    }
+}
+
+impl<S> Layer<S> for StallLayer {
+    type Service = StallService<S>;
+
+    fn layer(&self, inner: S) -> Self::Service {
+        StallService { inner, watchdog: Arc::clone(&self.watchdog) }
+    }
+}
+
+/// The service that [`StallLayer`] makes.
+#[derive(Clone, Debug)]
+pub struct StallService<S> {
+    inner: S,
+    watchdog: Arc<Watchdog>,
+}
+
+impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for StallService<S>
+where
+    S: Service<Request<ReqBody>, Response = Response<ResBody>>,
+    ResBody: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+{
+    type Response = Response<StallBody<ResBody>>;
+    type Error = S::Error;
+    type Future = StallFuture<S::Future>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        self.inner.poll_ready(cx)
+    }
+
+    fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
+        let connection = self.watchdog.settings.disconnect.of(&request);
+        StallFuture { inner: self.inner.call(request), watchdog: Arc::clone(&self.watchdog), connection }
+    }
+}
+
+pin_project! {
+    /// The future of [`StallService`]: the inner one, whose response's body is watched over.
+    #[derive(Debug)]
+    pub struct StallFuture<F> {
+        #[pin]
+        inner: F,
+        watchdog: Arc<Watchdog>,
+        connection: Option<ConnectionHandle>,
+    }
+}
+
+impl<F, B, E> Future for StallFuture<F>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+{
+    type Output = Result<Response<StallBody<B>>, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let response = ready!(this.inner.poll(cx))?;
+        let connection = this.connection.take();
+        Poll::Ready(Ok(response.map(|body| StallBody::watched(body, Arc::clone(this.watchdog), connection))))
+    }
+}

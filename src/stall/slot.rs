@@ -1,0 +1,178 @@
+//! Slot: a body that can be taken out while nobody polls it.
+
+use std::pin::Pin;
+use std::sync::{Arc, PoisonError, TryLockError};
+use std::task::{Context, Poll};
+use std::time::Instant;
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+
+use super::connection::ConnectionHandle;
+use super::error::StallError;
+use super::list::{Look, Place, Watched};
+use super::watch::{Doing, Limits, Verdict, Watch};
+use super::watchdog::Watchdog;
+use crate::BoxError;
+use crate::sync::{Mutex, MutexGuard};
+
+/// A body that its watchdog can take out. Then it ends in an error.
+pub(super) struct Slot<B: Body> {
+    shared: Arc<Shared<B>>,
+    /// The inner body's hint when it was last polled: asking it takes the lock.
+    ended: bool,
+}
+
+struct Shared<B> {
+    state: Mutex<State<B>>,
+    watchdog: Arc<Watchdog>,
+    connection: Option<ConnectionHandle>,
+}
+
+struct State<B> {
+    body: Option<Pin<Box<B>>>,
+    /// A frame, or the head, has been taken, and nobody has asked for what comes next.
+    unasked: bool,
+    frames: u64,
+    bytes: u64,
+    place: Option<Place>,
+    error: Option<StallError>,
+}
+
+impl<B> Slot<B>
+where
+    B: Body<Data = Bytes> + Send + 'static,
+{
+    pub(super) fn new(body: B, watchdog: Arc<Watchdog>, connection: Option<ConnectionHandle>) -> Self {
+        let ended = body.is_end_stream();
+        let state = State {
+            body: Some(Box::pin(body)),
+            unasked: !ended,
+            frames: 0,
+            bytes: 0,
+            place: None,
+            error: None,
+        };
+        let shared = Arc::new(Shared { state: Mutex::new(state), watchdog, connection });
+        if !ended {
+            // HTTP/2 does not ask for a single frame as long as the client has no room.
+            shared.enters(&mut shared.lock());
+        }
+        Self { shared, ended }
+    }
+}
+
+impl<B> Shared<B> {
+    // A producer may have panicked in here. What is left of its body is to be dropped all the same.
+    fn lock(&self) -> MutexGuard<'_, State<B>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<B: Send + 'static> Shared<B> {
+    #[cold]
+    fn enters(self: &Arc<Self>, state: &mut State<B>) {
+        state.place = self.watchdog.enter(Arc::clone(self) as Arc<dyn Watched>);
+    }
+}
+
+impl<B> Body for Slot<B>
+where
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+{
+    type Data = Bytes;
+    type Error = BoxError;
+
+    // Inlined, or each frame is moved once more.
+    #[inline(always)]
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = self.get_mut();
+        let mut state = this.shared.lock();
+        let Some(body) = &mut state.body else {
+            return Poll::Ready(state.error.take().map(|error| Err(error.into())));
+        };
+        match body.as_mut().poll_frame(cx) {
+            Poll::Ready(Some(Ok(frame))) => {
+                this.ended = body.is_end_stream();
+                state.unasked = !this.ended;
+                state.frames += 1;
+                state.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
+                if state.unasked && state.place.is_none() {
+                    this.shared.enters(&mut state);
+                }
+                Poll::Ready(Some(Ok(frame)))
+            }
+            Poll::Pending => {
+                state.unasked = false;
+                Poll::Pending
+            }
+            Poll::Ready(None) => Poll::Ready(None),
+            Poll::Ready(Some(Err(error))) => Poll::Ready(Some(Err(error.into()))),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.ended
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.shared.lock().body.as_ref().map_or_else(SizeHint::new, |body| body.size_hint())
+    }
+}
+
+impl<B: Body> Drop for Slot<B> {
+    fn drop(&mut self) {
+        let (body, place) = {
+            let mut state = self.shared.lock();
+            (state.body.take(), state.place.take())
+        };
+        if let Some(place) = place {
+            self.shared.watchdog.leave(place);
+        }
+        // Last, and under no lock: it may run anything.
+        drop(body);
+    }
+}
+
+impl<B: Send + 'static> Watched for Shared<B> {
+    fn look(&self, watch: &mut Watch, limits: &Limits, now: Instant) -> Look {
+        let mut state = match self.state.try_lock() {
+            Ok(state) => state,
+            Err(TryLockError::Poisoned(poisoned)) => poisoned.into_inner(),
+            Err(TryLockError::WouldBlock) => {
+                watch.look(limits, Doing::Works, now);
+                return Look::Stays(None);
+            }
+        };
+        // Behind the back of whoever drops it at this moment.
+        if state.place.is_none() {
+            return Look::Stays(None);
+        }
+        let doing = if state.unasked {
+            Doing::Unasked { frames: state.frames, bytes: state.bytes }
+        } else {
+            Doing::Waits
+        };
+        match watch.look(limits, doing, now) {
+            Verdict::Again(at) => Look::Stays(at),
+            Verdict::Fine => {
+                state.place = None;
+                Look::Left
+            }
+            Verdict::Stalled(error) => {
+                state.place = None;
+                state.body.take().map_or(Look::Left, |body| {
+                    state.error = Some(error);
+                    Look::Cut(error, body)
+                })
+            }
+        }
+    }
+
+    fn connection(&self) -> Option<&ConnectionHandle> {
+        self.connection.as_ref()
+    }
+}
