@@ -22,24 +22,26 @@ use http_body::{Body, Frame};
 use tokio::runtime::Runtime;
 use tower::{Layer, Service};
 use tower_http::timeout::{DeadlineBody, TimeoutBody};
-use tower_lifeline::{Heartbeat, HeartbeatBody, TimeoutLayer, Timeouts};
+use tower_lifeline::{Heartbeat, HeartbeatBody, StallBody, StallLayer, TimeoutLayer, Timeouts};
 
 pub(crate) use plain::{PLAIN, answer, answers};
 
 /// A name with a dash is compared with what stands before the dash, a name without one with `bare`.
-pub(crate) const VARIANTS: [&str; 20] = [
+pub(crate) const VARIANTS: [&str; 23] = [
     "bare",
     "heartbeat",
     "timeouts",
     "timeouts_events",
     "both",
     "both_events",
+    "stall",
     "tower_http_timeout",
     "tower_http_deadline",
     "tower_http_stacked",
     "axum",
     "axum-heartbeat",
     "axum-timeouts",
+    "axum-stall",
     "sse",
     "sse-heartbeat",
     "sse-heartbeat-boxed",
@@ -48,6 +50,7 @@ pub(crate) const VARIANTS: [&str; 20] = [
     "hyper-heartbeat",
     "hyper-timeouts",
     "hyper-both_events",
+    "hyper-stall",
 ];
 
 /// What a body has to carry.
@@ -99,6 +102,7 @@ pub(crate) fn carry(runtime: &Runtime, variant: &str, load: &Load) -> Moved {
         "timeouts_events" => drained(runtime, limited_events(runtime, frames())),
         "both" => drained(runtime, HeartbeatBody::new(limited(frames()), heartbeat())),
         "both_events" => drained(runtime, HeartbeatBody::new(limited_events(runtime, frames()), heartbeat())),
+        "stall" => drained(runtime, StallBody::new(frames(), &stall())),
         "tower_http_timeout" => drained(runtime, TimeoutBody::new(LIMIT, frames())),
         "tower_http_deadline" => drained(runtime, DeadlineBody::new(LIMIT, frames())),
         // First byte, inter-chunk and total, as far as two of them come near the first two.
@@ -109,6 +113,7 @@ pub(crate) fn carry(runtime: &Runtime, variant: &str, load: &Load) -> Moved {
         "axum" => drained(runtime, AxumBody::new(frames())),
         "axum-heartbeat" => drained(runtime, HeartbeatBody::new(AxumBody::new(frames()), heartbeat())),
         "axum-timeouts" => drained(runtime, limited(AxumBody::new(frames()))),
+        "axum-stall" => drained(runtime, StallBody::new(AxumBody::new(frames()), &stall())),
         "sse" => drained(runtime, sse(load)),
         "sse-heartbeat" => drained(runtime, HeartbeatBody::new(sse(load), heartbeat())),
         // As `Router::layer` does it.
@@ -124,6 +129,7 @@ pub(crate) fn carry(runtime: &Runtime, variant: &str, load: &Load) -> Moved {
             let body = HeartbeatBody::new(limited_events(runtime, frames()), heartbeat());
             hyper_null::served(runtime, body, load)
         }
+        "hyper-stall" => hyper_null::served(runtime, StallBody::new(frames(), &stall()), load),
         unknown => panic!("a variant is one of {VARIANTS:?}, got {unknown:?}"),
     }
 }
@@ -133,6 +139,10 @@ const LIMIT: Duration = Duration::from_secs(15);
 /// All limits that a body can have.
 fn limits() -> Timeouts {
     Timeouts::new().first_byte(LIMIT).inter_chunk(LIMIT).total(LIMIT)
+}
+
+fn stall() -> StallLayer {
+    StallLayer::new(LIMIT)
 }
 
 /// Every byte is content.

@@ -12,11 +12,11 @@ use tower_http::timeout;
 use tower_lifeline::{HeartbeatLayer, TimeoutLayer};
 
 use super::hyper_null::{LAST_HEAD, serve};
-use super::{LIMIT, limits};
+use super::{LIMIT, limits, stall};
 
 /// All are compared with `app`.
-pub(crate) const PLAIN: [&str; 6] =
-    ["app", "app-mapped", "app-heartbeat", "app-timeouts", "app-both", "app-tower_http"];
+pub(crate) const PLAIN: [&str; 7] =
+    ["app", "app-mapped", "app-heartbeat", "app-timeouts", "app-both", "app-stall", "app-tower_http"];
 
 const TEXT: &str = match std::str::from_utf8(&[b'x'; 1024]) {
     Ok(text) => text,
@@ -42,6 +42,7 @@ pub(crate) fn answer(runtime: &Runtime, variant: &str, requests: usize) -> usize
         "app-heartbeat" => app.layer(HeartbeatLayer::default()),
         "app-timeouts" => app.layer(TimeoutLayer::new(limits().headers(LIMIT))),
         "app-both" => app.layer(TimeoutLayer::new(limits().headers(LIMIT))).layer(HeartbeatLayer::default()),
+        "app-stall" => app.layer(stall()),
         "app-tower_http" => app
             .layer(timeout::ResponseBodyTimeoutLayer::new(LIMIT))
             .layer(timeout::TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, LIMIT)),

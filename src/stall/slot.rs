@@ -19,7 +19,7 @@ use crate::sync::{Mutex, MutexGuard};
 /// A body that its watchdog can take out. Then it ends in an error.
 pub(super) struct Slot<B: Body> {
     shared: Arc<Shared<B>>,
-    /// The inner body's hint when it was last polled: asking it takes the lock.
+    /// The inner body has said so: to ask it takes the lock.
     ended: bool,
 }
 
@@ -55,7 +55,7 @@ where
         };
         let shared = Arc::new(Shared { state: Mutex::new(state), watchdog, connection });
         if !ended {
-            // HTTP/2 does not ask for a single frame as long as the client has no room.
+            // Whoever has the head need not ask for a single frame: a client may have no room at all.
             shared.enters(&mut shared.lock());
         }
         Self { shared, ended }
@@ -66,6 +66,20 @@ impl<B> Shared<B> {
     // A producer may have panicked in here. What is left of its body is to be dropped all the same.
     fn lock(&self) -> MutexGuard<'_, State<B>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Drops the body, at its end or because nobody wants it. With the last frame already: HTTP/2 holds a body on until the
+    /// client has taken that, without asking it anything.
+    fn gives_back(&self) {
+        let (body, place) = {
+            let mut state = self.lock();
+            (state.body.take(), state.place.take())
+        };
+        if let Some(place) = place {
+            self.watchdog.leave(place);
+        }
+        // Last, and under no lock: it may run anything.
+        drop(body);
     }
 }
 
@@ -96,11 +110,16 @@ where
         };
         match body.as_mut().poll_frame(cx) {
             Poll::Ready(Some(Ok(frame))) => {
-                this.ended = body.is_end_stream();
-                state.unasked = !this.ended;
+                if body.is_end_stream() {
+                    drop(state);
+                    this.ended = true;
+                    this.shared.gives_back();
+                    return Poll::Ready(Some(Ok(frame)));
+                }
+                state.unasked = true;
                 state.frames += 1;
                 state.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
-                if state.unasked && state.place.is_none() {
+                if state.place.is_none() {
                     this.shared.enters(&mut state);
                 }
                 Poll::Ready(Some(Ok(frame)))
@@ -119,21 +138,16 @@ where
     }
 
     fn size_hint(&self) -> SizeHint {
-        self.shared.lock().body.as_ref().map_or_else(SizeHint::new, |body| body.size_hint())
+        match &self.shared.lock().body {
+            Some(body) => body.size_hint(),
+            None => SizeHint::with_exact(0),
+        }
     }
 }
 
 impl<B: Body> Drop for Slot<B> {
     fn drop(&mut self) {
-        let (body, place) = {
-            let mut state = self.shared.lock();
-            (state.body.take(), state.place.take())
-        };
-        if let Some(place) = place {
-            self.shared.watchdog.leave(place);
-        }
-        // Last, and under no lock: it may run anything.
-        drop(body);
+        self.shared.gives_back();
     }
 }
 

@@ -189,8 +189,10 @@ async fn a_reader_who_is_slower_than_the_minimum_rate_is_stalled() {
 async fn a_body_that_has_said_its_last_is_not_stalled() {
     let told = Told::default();
     let layer = told.layer(layer());
-    let mut body = StallBody::new(Full::new(Bytes::from_static(b"all of it")), &layer);
-    assert_eq!(next(&mut body).await, "all of it");
+    let open = Open::default();
+    let mut body = StallBody::new(open.probe(script("0s=a 0s=end").reports_end()), &layer);
+    assert_eq!(next(&mut body).await, "data: a");
+    assert_eq!(open.count(), 0, "given back with the last frame");
     let empty = StallBody::new(Full::<Bytes>::default(), &layer);
     sleep(10 * LIMIT).await;
     assert_eq!(told.all(), []);

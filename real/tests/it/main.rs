@@ -7,5 +7,6 @@ mod grpc;
 mod haproxy;
 mod last_frame;
 mod nginx;
+mod stall;
 mod timeouts;
 mod wire;
