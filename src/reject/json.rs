@@ -2,14 +2,16 @@
 
 use std::fmt::Write;
 
-pub(super) enum Value<'a> {
+pub(crate) enum Value<'a> {
     Text(&'a str),
     Number(i64),
+    True,
+    Null,
     Object(&'a [(&'a str, Self)]),
 }
 
 /// An object without any line end, so that it is whole in a line of NDJSON and in a `data:` line of an event.
-pub(super) fn object(members: &[(&str, Value<'_>)]) -> String {
+pub(crate) fn object(members: &[(&str, Value<'_>)]) -> String {
     let mut out = String::with_capacity(160);
     push_object(&mut out, members);
     out
@@ -26,6 +28,8 @@ fn push_object(out: &mut String, members: &[(&str, Value<'_>)]) {
         match value {
             Value::Text(text) => push_text(out, text),
             Value::Number(number) => push(out, format_args!("{number}")),
+            Value::True => out.push_str("true"),
+            Value::Null => out.push_str("null"),
             Value::Object(members) => push_object(out, members),
         }
     }
@@ -78,6 +82,7 @@ mod tests {
         check(&[], "{}");
         check(&[("a", Value::Text(""))], r#"{"a":""}"#);
         check(&[("a", Value::Number(-32001)), ("b", Value::Text("c"))], r#"{"a":-32001,"b":"c"}"#);
+        check(&[("a", Value::True), ("b", Value::Null)], r#"{"a":true,"b":null}"#);
         check(
             &[("a", Value::Object(&[("b", Value::Number(i64::MAX))]))],
             r#"{"a":{"b":9223372036854775807}}"#,
