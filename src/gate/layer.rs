@@ -20,6 +20,7 @@ use super::body::GateBody;
 use super::handle::{Gate, Inner, PermitScope, Settings};
 use super::keys::KeyGuard;
 use super::permit::{Carried, Permit};
+use super::position::QueuePosition;
 use super::queue::Ticket;
 use super::replay::ReplayBody;
 use super::sampling::Sampling;
@@ -316,15 +317,25 @@ struct Place {
     deadline: Option<Instant>,
     arrived: Instant,
     timer: Option<Pin<Box<Timer>>>,
+    position: Option<QueuePosition>,
 }
 
 impl Place {
     fn new(gate: Arc<Inner>, key: Option<KeyGuard>, extensions: &Extensions) -> Self {
         let deadline = extensions.get::<Deadline>().map(Deadline::instant);
-        Self { gate, ticket: None, key, deadline, arrived: now(), timer: None }
+        let position = extensions.get::<QueuePosition>().cloned();
+        Self { gate, ticket: None, key, deadline, arrived: now(), timer: None, position }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Permit, Shed>> {
+        let outcome = self.poll_turn(cx);
+        if let (Some(position), Some(ticket), true) = (&self.position, self.ticket, outcome.is_pending()) {
+            position.set(self.gate.shared.place(ticket));
+        }
+        outcome
+    }
+
+    fn poll_turn(&mut self, cx: &mut Context<'_>) -> Poll<Result<Permit, Shed>> {
         let ticket = match self.ticket {
             Some(ticket) => ticket,
             None => match self.join(cx) {
@@ -378,6 +389,9 @@ impl Drop for Place {
     fn drop(&mut self) {
         if let Some(ticket) = self.ticket.take() {
             self.gate.shared.leave(ticket);
+        }
+        if let Some(position) = &self.position {
+            position.set(None);
         }
     }
 }

@@ -49,6 +49,7 @@
 //! | the client leaves while it waits | its place is free at once, see [`buffer`](Gate::buffer) |
 //! | the handler fails or panics, or its future is dropped | the permit is given back |
 //! | the response body ends, fails or is dropped | the permit is given back |
+//! | it carries a [`QueuePosition`] | that tells its place whenever its future is polled |
 //! | the connection is upgraded (101, or 2xx to CONNECT) | the permit is given back with the head, unless it is [held](PermitHandle::hold) |
 //! | the handler holds the permit | it is given back with the last of the handler's handles and the body |
 //! | the gate is [resized](Gate::resize) | more permits go to those who wait, at once; fewer are not taken from anybody |
@@ -87,6 +88,7 @@ mod keys;
 mod layer;
 mod limit;
 mod permit;
+mod position;
 mod queue;
 mod replay;
 mod sampling;
@@ -99,6 +101,7 @@ pub use handle::{Gate, PermitScope};
 pub use layer::{GateFuture, GateLayer, GateService};
 pub use limit::{Aimd, Limit, Sample};
 pub use permit::{HeldPermit, PermitHandle};
+pub use position::QueuePosition;
 pub use replay::ReplayBody;
 pub use sampling::SampleAt;
 pub use shed::Shed;

@@ -68,6 +68,11 @@ impl Queue {
         }
     }
 
+    /// Which one in line this is; the next one is 1. `None` for those who have been called or sent away.
+    pub(super) fn place(&self, ticket: Ticket) -> Option<usize> {
+        self.waiting.contains_key(&ticket).then(|| self.waiting.range(..=ticket).count())
+    }
+
     /// Leaves for good. `None` for those who were sent away.
     pub(super) fn leave(&mut self, ticket: Ticket) -> Option<Left> {
         if self.called.remove(&ticket) {

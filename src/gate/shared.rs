@@ -95,6 +95,11 @@ impl Shared {
         }
     }
 
+    /// Which one in line this is. `None` when their turn has come or never will.
+    pub(super) fn place(&self, ticket: Ticket) -> Option<usize> {
+        self.lock().place(ticket)
+    }
+
     pub(super) fn leave(&self, ticket: Ticket) {
         let left = {
             let mut queue = self.lock();

@@ -34,7 +34,7 @@ impl Shed {
         }
     }
 
-    pub(super) fn refusal(self, status: StatusCode, retry_after: Duration) -> Refusal {
+    pub(crate) fn refusal(self, status: StatusCode, retry_after: Duration) -> Refusal {
         let refusal = match self {
             Self::QueueFull => Refusal::queue_full(),
             Self::QueueTimeout => Refusal::queue_timeout(),

@@ -160,3 +160,4 @@ pub use request::{
     RequestBodyTimeoutFuture, RequestBodyTimeoutLayer, RequestBodyTimeoutService, RequestTimeoutBody,
 };
 pub(crate) use schedule::{Due, Schedule};
+pub(crate) use upload::Asked;

@@ -19,7 +19,7 @@ use super::bounds::Bounds;
 use super::limits::{Timeouts, at_least_a_millisecond};
 use super::plan::Plan;
 use super::refuse::refuse;
-use super::upload::Upload;
+use super::upload::{Asked, Upload};
 use crate::body::{Facts, Fault, Parts, Shell, Watch, now};
 use crate::dialect::Tracker;
 use crate::error::valid;
@@ -154,8 +154,9 @@ where
         let (mut parts, body) = request.into_parts();
         let upload = Upload::default();
         parts.extensions.insert(upload.clone());
+        let asked = parts.extensions.get::<Asked>().cloned();
         let bounds = Bounds { plan: Arc::clone(&self.layer.plan), began: now() };
-        let body = RequestTimeoutBody::new(body, bounds, upload.clone());
+        let body = RequestTimeoutBody::new(body, bounds, upload.clone(), asked);
         let inner = self.inner.call(Request::from_parts(parts, body));
         RequestBodyTimeoutFuture { inner: Some(inner), upload, caller, plan: Arc::clone(&self.layer.plan) }
     }
@@ -206,6 +207,8 @@ pin_project! {
         #[pin]
         shell: Shell<B>,
         upload: Upload,
+        // Until it has been told.
+        asked: Option<Asked>,
     }
 
     impl<B: Body> PinnedDrop for RequestTimeoutBody<B> {
@@ -217,12 +220,12 @@ pin_project! {
 }
 
 impl<B: Body<Data = Bytes>> RequestTimeoutBody<B> {
-    fn new(inner: B, bounds: Bounds, upload: Upload) -> Self {
+    fn new(inner: B, bounds: Bounds, upload: Upload, asked: Option<Asked>) -> Self {
         if inner.is_end_stream() {
             upload.was_read(bounds.began);
         }
         let parts = Parts { timeouts: Some(bounds), ..Parts::default() };
-        Self { shell: Shell::new(inner, Facts::new(Tracker::Opaque, Watch::AnyByte), parts), upload }
+        Self { shell: Shell::new(inner, Facts::new(Tracker::Opaque, Watch::AnyByte), parts), upload, asked }
     }
 }
 
@@ -245,6 +248,9 @@ where
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let mut this = self.project();
+        if let Some(asked) = this.asked.take() {
+            asked.set();
+        }
         let item = match this.shell.as_mut().poll_frame(cx) {
             Poll::Ready(None) => Poll::Ready(this.shell.as_mut().take_fault().map(|fault| match fault {
                 Fault::Timeout(error) => {

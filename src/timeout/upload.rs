@@ -1,10 +1,26 @@
 //! What a request body tells those who wait for the response: that it has been read, or has taken too long.
 
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
 use std::time::Instant;
 
 use super::error::TimeoutError;
+
+/// In the extensions of a request with `Expect: 100-continue`, put there by somebody outside who must not answer before the
+/// client has been told to go on: whether somebody has asked for the body.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Asked(Arc<AtomicBool>);
+
+impl Asked {
+    pub(crate) fn get(&self) -> bool {
+        self.0.load(Relaxed)
+    }
+
+    pub(super) fn set(&self) {
+        self.0.store(true, Relaxed);
+    }
+}
 
 /// Shared by one request's body and those who wait for its response. In the request's extensions.
 #[derive(Clone, Debug, Default)]
