@@ -68,6 +68,7 @@ mod body;
 pub mod deadline;
 mod dialect;
 pub mod drain;
+pub mod early;
 mod error;
 pub mod gate;
 pub mod guide;
@@ -88,6 +89,7 @@ pub use deadline::{
 };
 pub use dialect::Dialect;
 pub use drain::{Drain, DrainError, DrainLayer, OnDrain};
+pub use early::EarlyLayer;
 pub use error::{BoxError, ConfigError};
 pub use gate::{Gate, GateLayer, GateStats, PermitScope, Shed};
 pub use heartbeat::{

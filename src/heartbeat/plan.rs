@@ -6,21 +6,30 @@ use std::time::Duration;
 use bytes::Bytes;
 
 use super::event::{Beats, HeartbeatEvent};
+use super::news::News;
 use super::settings::{Heartbeat, HeartbeatOverride};
 use crate::StreamEnd;
 use crate::body::Watch;
-use crate::dialect::{Dialect, Tracker};
+use crate::dialect::{Dialect, Place, Tracker};
 use crate::jitter::Seeds;
 
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(crate) settings: Heartbeat,
     pub(crate) seeds: Arc<Seeds>,
+    /// Of one stream only.
+    pub(crate) news: Option<News>,
 }
 
 impl Plan {
     pub(crate) fn new(settings: Heartbeat) -> Self {
-        Self { settings, seeds: Arc::new(Seeds::random()) }
+        Self { settings, seeds: Arc::new(Seeds::random()), news: None }
+    }
+
+    /// The same for one stream that has something to tell in its beats.
+    pub(crate) fn with_news(&self, news: News) -> Arc<Self> {
+        let (settings, seeds) = (self.settings.clone(), Arc::clone(&self.seeds));
+        Arc::new(Self { settings, seeds, news: Some(news) })
     }
 
     /// This plan, or one of its own for a response that wants to be different, or whose caller bears less.
@@ -41,11 +50,15 @@ impl Plan {
             let interval = settings.interval.min(longest);
             settings = settings.beating_every(interval);
         }
-        Arc::new(Self { settings, seeds: Arc::clone(&self.seeds) })
+        Arc::new(Self { settings, seeds: Arc::clone(&self.seeds), news: None })
     }
 
     /// A beat for this stream.
     pub(crate) fn bytes(&self, tracker: Tracker, first: bool) -> Bytes {
+        let news = self.news.as_ref().filter(|_| tracker.place() == Place::Between);
+        if let Some(bytes) = news.and_then(News::changed) {
+            return bytes;
+        }
         let dialect = match tracker {
             Tracker::NdJson(_) => Dialect::NdJson,
             Tracker::EventStream(_) | Tracker::Opaque | Tracker::Grpc(_) => Dialect::EventStream,

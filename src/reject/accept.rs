@@ -4,7 +4,7 @@ use http::header::ACCEPT;
 use http::{HeaderMap, HeaderValue};
 
 /// Whether the client asks for this media type by its name.
-pub(super) fn lists(headers: &HeaderMap, media_type: &str) -> bool {
+pub(crate) fn lists(headers: &HeaderMap, media_type: &str) -> bool {
     let long_enough = |field: &&HeaderValue| field.len() >= media_type.len();
     let mut fields =
         headers.get_all(ACCEPT).iter().filter(long_enough).filter_map(|field| field.to_str().ok());

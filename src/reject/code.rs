@@ -57,7 +57,7 @@ impl Code {
     }
 
     /// The type of an error that an LLM's client raises, as Anthropic names them.
-    pub(super) fn llm(self) -> &'static str {
+    pub(crate) fn llm(self) -> &'static str {
         match self {
             Self::DeadlineExceeded => "timeout_error",
             Self::ResourceExhausted => "rate_limit_error",

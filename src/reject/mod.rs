@@ -36,13 +36,13 @@
 //!
 //! A compressed response is always aborted: plain bytes among compressed ones would destroy it.
 
-mod accept;
+pub(crate) mod accept;
 mod caller;
 mod code;
 mod ending;
 mod goodbye;
 mod grpc;
-mod json;
+pub(crate) mod json;
 mod protocol;
 mod refusal;
 mod render;

@@ -16,13 +16,14 @@ use http_body_util::{BodyExt, Full};
 use tokio::time::timeout;
 use tower::{Layer, Service, ServiceExt};
 use tower_lifeline::drain::{Arrivals, DrainBody};
+use tower_lifeline::early::EarlyBody;
 use tower_lifeline::gate::{GateBody, ReplayBody};
 use tower_lifeline::testing::{ImpatientProxy, Script, ScriptError, script, timeline, timeline_for};
 use tower_lifeline::timeout::RequestTimeoutBody;
 use tower_lifeline::{
-    BoxError, Drain, DrainLayer, Gate, GateLayer, Heartbeat, HeartbeatBody, HeartbeatEvent, HeartbeatLayer,
-    MidEvent, PermitScope, RequestBodyTimeoutLayer, Rhythm, StallBody, StallLayer, StreamEnd, TimeoutBody,
-    TimeoutLayer, Timeouts,
+    BoxError, Drain, DrainLayer, EarlyLayer, Gate, GateLayer, Heartbeat, HeartbeatBody, HeartbeatEvent,
+    HeartbeatLayer, MidEvent, PermitScope, RequestBodyTimeoutLayer, Rhythm, StallBody, StallLayer, StreamEnd,
+    TimeoutBody, TimeoutLayer, Timeouts,
 };
 
 use crate::support::probe::{Open, Probe};
@@ -72,10 +73,17 @@ const BODIES: &[Made] = &[
         drain.begin();
         answered(&DrainLayer::new(&drain), inner)
     }),
+    ("early, not needed", |inner| answered(&EarlyLayer::after(HOUR), inner)),
     ("beats outside of timeouts", |inner| {
         let limited = answered(&TimeoutLayer::new(limits()), inner);
         any(HeartbeatBody::new(limited, Heartbeat::every(SECOND)))
     }),
+];
+
+/// Bodies that are event streams whatever the inner one is, so that its length says nothing of theirs.
+const STREAMING: &[Made] = &[
+    ("early, under beats", |inner| any(HeartbeatBody::new(committed(inner), Heartbeat::every(SECOND)))),
+    ("early", |inner| any(committed(inner))),
 ];
 
 const HOUR: Duration = Duration::from_secs(3_600);
@@ -129,6 +137,38 @@ impl<B> Service<Request<B>> for Answers {
     }
 }
 
+/// The body of a handler that is not ready when it is first asked, behind a head that was sent before it was.
+fn committed(body: Probe) -> EarlyBody<Late> {
+    let heartbeat = Heartbeat::every(SECOND);
+    let mut late = Some(Late { body: Some(body), asked: false });
+    let service = EarlyLayer::after(Duration::ZERO)
+        .heartbeat(heartbeat)
+        .when(|_| true)
+        .layer(tower::service_fn(move |_: Request<Full<Bytes>>| late.take().expect("one request")));
+    at_once(service.oneshot(Request::new(Full::default()))).expect("an answer").into_body()
+}
+
+/// Answers when it is asked for the second time.
+struct Late {
+    body: Option<Probe>,
+    asked: bool,
+}
+
+impl Future for Late {
+    type Output = Result<Response<Probe>, Infallible>;
+
+    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
+        if !std::mem::replace(&mut self.asked, true) {
+            return Poll::Pending;
+        }
+        let body = self.body.take().expect("it is not asked again");
+        Poll::Ready(Ok(Response::builder()
+            .header("content-type", "text/event-stream")
+            .body(body)
+            .expect("a response")))
+    }
+}
+
 /// The request body that a handler behind a gate gets. While its request waits, what is ready at once is read.
 fn admitted(body: Probe, waits: bool) -> ReplayBody<Probe> {
     let (sender, receiver) = std::sync::mpsc::channel();
@@ -167,7 +207,7 @@ fn at_once<T>(future: impl Future<Output = T>) -> T {
 
 /// Runs a law over every body, every stream, and both ways of knowing the end.
 async fn for_all(law: impl AsyncFn(&str, fn(Probe) -> AnyBody, &str, bool)) {
-    for (name, body) in BODIES {
+    for (name, body) in BODIES.iter().chain(STREAMING) {
         for stream in STREAMS {
             for reports_end in [false, true] {
                 let label = format!("{name}: {stream:?}, reports its end: {reports_end}");
@@ -283,7 +323,7 @@ async fn dropped_at_any_point_it_gives_everything_back() {
 
 #[tokio::test(start_paused = true)]
 async fn data_that_is_ready_beats_every_timer() {
-    for (name, body) in BODIES {
+    for (name, body) in BODIES.iter().chain(STREAMING) {
         let open = Open::default();
         let mut body = body(open.probe(script("0s=a 1s=b 3s=c 3s=end")));
         let mut next = async || {
@@ -383,9 +423,9 @@ impl Wake for Count {
 /// A body may be polled by one task and then by another; only the last waker counts.
 #[tokio::test(start_paused = true)]
 async fn a_beat_wakes_the_task_that_asked_last() {
-    for (name, body) in
-        BODIES.iter().filter(|(name, _)| name.contains("beats outside") || name.ends_with("heartbeat"))
-    {
+    let beating =
+        |name: &str| name.contains("beats outside") || name.ends_with("heartbeat") || name == "early";
+    for (name, body) in BODIES.iter().chain(STREAMING).filter(|(name, _)| beating(name)) {
         let open = Open::default();
         let mut body = body(open.probe(script("100s=end")));
         let (first, second) = (Arc::new(Count::default()), Arc::new(Count::default()));
@@ -417,6 +457,8 @@ fn everything_that_can_be_sent_and_shared_can_be() {
     check::<TimeoutBody<Probe>>();
     check::<RequestTimeoutBody<Probe>>();
     check::<GateBody<Probe>>();
+    check::<EarlyBody<Late>>();
+    check::<EarlyLayer>();
     check::<ReplayBody<Probe>>();
     check::<DrainBody<Probe>>();
     check::<Drain>();
@@ -434,12 +476,14 @@ fn everything_that_can_be_sent_and_shared_can_be() {
     check::<<TimeoutLayer as Layer<Strict>>::Service>();
     check::<<RequestBodyTimeoutLayer as Layer<Strict>>::Service>();
     check::<<GateLayer as Layer<Strict>>::Service>();
+    check::<<EarlyLayer as Layer<Strict>>::Service>();
     copies::<HeartbeatLayer>();
     copies::<TimeoutLayer>();
     copies::<RequestBodyTimeoutLayer>();
     copies::<Drain>();
     copies::<DrainLayer>();
     copies::<StallLayer>();
+    copies::<EarlyLayer>();
     copies::<Gate>();
     copies::<GateLayer>();
 }
@@ -504,6 +548,7 @@ async fn a_service_keeps_its_contract() {
     keeps_its_contract(GateLayer::new(&Gate::new(2))).await;
     keeps_its_contract(DrainLayer::new(&Drain::new())).await;
     keeps_its_contract(StallLayer::new(HOUR)).await;
+    keeps_its_contract(EarlyLayer::after(Duration::ZERO).when(|_| true)).await;
 }
 
 /// tokio panics when it is to wait for the last millisecond of the clock.
@@ -620,7 +665,8 @@ async fn a_lower_bound_stays_true_when_a_beat_takes_the_place_of_a_bom() {
 #[tokio::test(start_paused = true)]
 async fn an_error_that_is_held_back_wakes_the_task_that_asked_last() {
     // A body that waited goes to a handler, which loses no frame by an error right behind it.
-    for (name, body) in BODIES.iter().filter(|(name, _)| !name.contains("of a request")) {
+    let bodies = BODIES.iter().chain(STREAMING);
+    for (name, body) in bodies.filter(|(name, _)| !name.contains("of a request")) {
         let open = Open::default();
         let mut body = body(open.probe(script("0s=a 0s=error(broken)")));
         let (first, second) = (Arc::new(Count::default()), Arc::new(Count::default()));

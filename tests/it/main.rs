@@ -5,6 +5,7 @@ mod adaptive;
 mod client;
 mod deadline;
 mod drain;
+mod early;
 mod gate;
 mod heartbeat;
 mod laws;

@@ -65,7 +65,7 @@ pub(crate) fn connector<S, B>(
     Future = Ready<Result<TokioIo<Wire>, Infallible>>,
 > + Clone
 where
-    S: Service<Request<Incoming>, Response = Response<B>, Error = Infallible> + Clone + Send + 'static,
+    S: Service<Request<Incoming>, Response = Response<B>, Error: Into<BoxError>> + Clone + Send + 'static,
     S::Future: Send,
     B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
