@@ -8,6 +8,7 @@
 //! | the client gets nothing at first, then everything at once | a proxy buffers: the headers that `HeartbeatLayer` adds, and [`Heartbeat::pad_first`](crate::Heartbeat::pad_first) |
 //! | bursts of small events come 40 ms late | [`TCP_NODELAY`](#nagles-algorithm) |
 //! | a hung producer keeps its stream open for ever | [`Timeouts::inter_chunk`](crate::Timeouts::inter_chunk) |
+//! | a request is cut before the handler has answered | [`EarlyLayer`](crate::EarlyLayer), and read first [what it costs](crate::early#what-it-costs) |
 //! | a request waits for minutes before its first byte | [`Timeouts::headers`](crate::Timeouts::headers), [`Timeouts::first_byte`](crate::Timeouts::first_byte) |
 //! | slow uploads hold handlers | [`RequestBodyTimeoutLayer`](crate::RequestBodyTimeoutLayer) |
 //! | work goes on for clients that have given up | [`DeadlineLayer`](crate::DeadlineLayer) |
@@ -23,12 +24,14 @@
 //! use std::time::Duration;
 //! use tower::ServiceBuilder;
 //! use tower_lifeline::{
-//!     DeadlineHeader, DeadlineLayer, Drain, DrainLayer, Gate, GateLayer, HeartbeatLayer, TimeoutLayer, Timeouts,
+//!     DeadlineHeader, DeadlineLayer, Drain, DrainLayer, EarlyLayer, Gate, GateLayer, HeartbeatLayer, TimeoutLayer,
+//!     Timeouts,
 //! };
 //!
 //! let (drain, gate) = (Drain::new(), Gate::new(512));
 //! let layers = ServiceBuilder::new()
 //!     .layer(DrainLayer::new(&drain))
+//!     .layer(EarlyLayer::after(Duration::from_secs(10)))
 //!     .layer(DeadlineLayer::new().trust(DeadlineHeader::RequestTimeout))
 //!     .layer(HeartbeatLayer::every(Duration::from_secs(15)))
 //!     .layer(GateLayer::new(&gate))
@@ -37,7 +40,9 @@
 //! ```
 //!
 //! - The drain first: whatever waits or is refused further in has somebody to tell it that the server stops.
-//! - Then deadlines: the gate does not let a request wait longer than its deadline, and the timeouts end it in time.
+//! - Then an early head, and only if you want it: it turns what all that follows refuses after its threshold into errors in
+//!   the stream.
+//! - Deadlines next: the gate does not let a request wait longer than its deadline, and the timeouts end it in time.
 //! - The heartbeat outside of the timeouts: it then also covers the wait for a slow first byte. The other way round works as
 //!   well, because beats are no content.
 //! - The gate outside of the timeouts, so that their clocks start when a request has its permit. Put the `TimeoutLayer`
@@ -86,6 +91,8 @@
 //! | content | what the producer says, unlike comments and other signs of life |
 //! | phase | a part of an exchange that can have a limit of its own |
 //! | refusal | an answer that the handler did not give, before the response head |
+//! | early head | a head that the handler did not give, sent because it takes too long |
+//! | splice | to put the handler's answer into a stream that has begun without it |
 //! | ending | what a stream says when it ends too early, behind the head |
 //! | deadline | the moment by which everything about a request should be over |
 //! | permit | the right to be in flight |

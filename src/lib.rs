@@ -39,6 +39,7 @@
 //! | [`PropagateDeadlineLayer`] | on a client: tells the next server how much of it is left | here |
 //! | [`GateLayer`] | bounds concurrency up to the end of the *body*; the rest waits for a bounded time, or is refused with an answer | here |
 //! | [`DrainLayer`] | when the server stops, streams leave between two events, spread over a window, with a goodbye; old streams make room | here |
+//! | [`EarlyLayer`] | bytes on the wire while the handler still thinks: an early head, beats, and the answer when it comes | here |
 //!
 //! [`guide`] says which of them, in which order and with which numbers.
 //!

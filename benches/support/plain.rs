@@ -9,14 +9,23 @@ use hyper_util::service::TowerToHyperService;
 use tokio::runtime::Runtime;
 use tower::util::MapResponseLayer;
 use tower_http::timeout;
-use tower_lifeline::{HeartbeatLayer, TimeoutLayer};
+use tower_lifeline::{EarlyLayer, HeartbeatLayer, TimeoutLayer};
 
 use super::hyper_null::{LAST_HEAD, serve};
 use super::{LIMIT, limits, stall};
 
 /// All are compared with `app`.
-pub(crate) const PLAIN: [&str; 7] =
-    ["app", "app-mapped", "app-heartbeat", "app-timeouts", "app-both", "app-stall", "app-tower_http"];
+pub(crate) const PLAIN: [&str; 9] = [
+    "app",
+    "app-mapped",
+    "app-heartbeat",
+    "app-timeouts",
+    "app-both",
+    "app-stall",
+    "app-early",
+    "app-early_asked",
+    "app-tower_http",
+];
 
 const TEXT: &str = match std::str::from_utf8(&[b'x'; 1024]) {
     Ok(text) => text,
@@ -43,6 +52,9 @@ pub(crate) fn answer(runtime: &Runtime, variant: &str, requests: usize) -> usize
         "app-timeouts" => app.layer(TimeoutLayer::new(limits().headers(LIMIT))),
         "app-both" => app.layer(TimeoutLayer::new(limits().headers(LIMIT))).layer(HeartbeatLayer::default()),
         "app-stall" => app.layer(stall()),
+        "app-early" => app.layer(EarlyLayer::after(LIMIT)),
+        // One whose head could come early, and need not.
+        "app-early_asked" => app.layer(EarlyLayer::after(LIMIT).when(|_| true)),
         "app-tower_http" => app
             .layer(timeout::ResponseBodyTimeoutLayer::new(LIMIT))
             .layer(timeout::TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, LIMIT)),

@@ -15,7 +15,8 @@ use tokio::sync::mpsc;
 use crate::process::Process;
 use crate::streams::TYPES;
 
-/// For each path what `EventSource` gave: type, data and last event id, or the word `error` alone.
+/// For each path what `EventSource` gave: type, data and last event id, or the word `error`, alone where the connection
+/// ended. For each path behind `fetch ` what `fetch` gave: status, content type and text.
 pub type Results = BTreeMap<String, Vec<Vec<String>>>;
 
 /// What a page does when a stream ends before its event of type `done`.
@@ -36,11 +37,22 @@ pub struct Page {
 impl Page {
     /// Puts the page in front of an app that has these paths.
     pub fn new(paths: &[String], at_an_end: AtAnEnd, app: Router) -> (Self, Router) {
+        Self::with_fetched(paths, &[], at_an_end, app)
+    }
+
+    /// The same, and it reads some paths with `fetch` first.
+    pub fn with_fetched(
+        paths: &[String],
+        fetched: &[String],
+        at_an_end: AtAnEnd,
+        app: Router,
+    ) -> (Self, Router) {
         let json = |list: &[_]| serde_json::to_string(list).expect("a list of texts");
         let types: Vec<_> = TYPES.into_iter().chain(["timeout"]).map(str::to_owned).collect();
         let reconnects = at_an_end == AtAnEnd::Reconnect;
         let html = include_str!("page.html")
             .replace("PATHS", &json(paths))
+            .replace("FETCHED", &json(fetched))
             .replace("TYPES", &json(&types))
             .replace("RECONNECTS", &reconnects.to_string());
         let (sender, results) = mpsc::channel(1);

@@ -23,7 +23,7 @@ use real::streams;
 use tokio::time::Instant;
 use tower_lifeline::{Beat, Heartbeat, HeartbeatEvent, HeartbeatLayer, MidEvent, TimeoutLayer, Timeouts};
 
-const CHROMIUM: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
+pub(crate) const CHROMIUM: [&str; 3] = ["chromium", "chromium-browser", "google-chrome"];
 
 const EVENTS: [&str; 6] = [
     "id: 1\ndata: one\n\n",

@@ -2,10 +2,12 @@
 
 mod chromium;
 mod drain;
+mod early;
 mod gate;
 mod grpc;
 mod haproxy;
 mod last_frame;
+mod mcp;
 mod nginx;
 mod stall;
 mod timeouts;

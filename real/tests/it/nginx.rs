@@ -11,10 +11,11 @@ use tower_lifeline::HeartbeatLayer;
 
 pub(crate) const BUFFERING: &str =
     "proxy_http_version 1.1; proxy_set_header Connection ''; proxy_buffering on;";
-const NOT_BUFFERING: &str = "proxy_http_version 1.1; proxy_set_header Connection ''; proxy_buffering off;";
+pub(crate) const NOT_BUFFERING: &str =
+    "proxy_http_version 1.1; proxy_set_header Connection ''; proxy_buffering off;";
 /// What nginx does when told nothing: before 1.29.7 it speaks HTTP/1.0 to its upstreams, and passes a body of unknown
 /// length on by whole buffers.
-const BY_WHOLE_BUFFERS: &str = "proxy_http_version 1.0; proxy_buffering on;";
+pub(crate) const BY_WHOLE_BUFFERS: &str = "proxy_http_version 1.0; proxy_buffering on;";
 
 async fn carried(settings: &str, heartbeat: Option<HeartbeatLayer>) -> Option<Vec<Step>> {
     let nginx = find(&["nginx"])?;

@@ -1,0 +1,13 @@
+const [sdk, url, millis] = process.argv.slice(1);
+const { Client } = await import(`${sdk}/client/index.js`);
+const { StreamableHTTPClientTransport } = await import(`${sdk}/client/streamableHttp.js`);
+
+const client = new Client({ name: "thinks", version: "1" });
+try {
+  await client.connect(new StreamableHTTPClientTransport(new URL(url)));
+  const result = await client.callTool({ name: "think", arguments: { millis: Number(millis) } });
+  console.log(JSON.stringify({ text: result.content[0].text }));
+} catch (error) {
+  console.log(JSON.stringify({ error: `${error.message}` }));
+}
+process.exit();
