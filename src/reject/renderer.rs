@@ -52,3 +52,43 @@ impl fmt::Debug for Renderer {
         f.write_str(if self.0.is_some() { "Renderer(custom)" } else { "Renderer(default)" })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use http::{Method, Request};
+
+    use super::*;
+
+    #[test]
+    fn an_answer_that_was_prepared_is_no_different() {
+        let check = |prepared: &Prepared, renderer: &Renderer, caller: &Caller, seconds| {
+            let refusal = || Refusal::queue_full().with_retry_after(Duration::from_secs(seconds));
+            let (ours, theirs) =
+                (prepared.answer(refusal(), caller, renderer), renderer.answer(refusal(), caller));
+            assert_eq!(ours.status(), theirs.status());
+            assert_eq!(ours.headers(), theirs.headers());
+            assert_eq!(ours.body(), theirs.body());
+        };
+        let callers: Vec<_> = [
+            Request::get("/"),
+            Request::builder().method(Method::HEAD),
+            Request::get("/").header("accept", "text/plain"),
+            Request::post("/").header("content-type", "application/grpc"),
+            Request::get("/").header("mcp-protocol-version", "2025-11-25"),
+        ]
+        .map(|request| Caller::of_request(&request.body(()).unwrap()))
+        .into();
+        let own = Renderer::of(|refusal, _| Response::new(Bytes::from(refusal.title())));
+        for renderer in [Renderer::default(), own] {
+            // Each of them is the first once.
+            for first in 0..callers.len() {
+                let prepared = Prepared::default();
+                for (place, caller) in callers.iter().cycle().skip(first).take(callers.len()).enumerate() {
+                    check(&prepared, &renderer, caller, place as u64 + 1);
+                }
+            }
+        }
+    }
+}
