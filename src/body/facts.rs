@@ -51,6 +51,7 @@ enum Bom {
 }
 
 impl Facts {
+    #[inline]
     pub(crate) fn new(tracker: Tracker, watch: Watch) -> Self {
         let progress = if watch == Watch::Content { tracker.progress() } else { Progress::AnyByte };
         let choosy = progress != Progress::AnyByte;

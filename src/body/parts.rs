@@ -58,6 +58,7 @@ impl Parts {
     }
 
     /// Whether there is something that a body that is always ready must not outrun.
+    #[inline]
     pub(crate) fn is_absolute(&self) -> bool {
         self.drain.is_some() || self.timeouts.as_ref().is_some_and(Bounds::is_absolute)
     }
@@ -75,6 +76,7 @@ impl Parts {
     }
 
     /// What the inner body's hint is worth when bytes may be added, or the end may come early.
+    #[inline]
     pub(crate) fn widened(&self, hint: SizeHint, facts: &Facts) -> SizeHint {
         let limited = self.timeouts.as_ref().is_some_and(|bounds| bounds.may_end_well(facts.tracker()));
         if limited || self.drain.as_ref().is_some_and(|stay| stay.may_end_well()) {
@@ -105,6 +107,7 @@ impl Parts {
     }
 
     /// Tells the end, once: what has been told is gone.
+    #[inline]
     pub(crate) fn ended(&mut self, memory: Option<&Memory>, end: StreamEnd) {
         if let Some(plan) = self.heartbeat.take() {
             let pulse = memory.and_then(|memory| memory.pulse.as_ref());

@@ -149,6 +149,7 @@ impl Tracker {
         }
     }
 
+    #[inline]
     pub(crate) fn progress(self) -> Progress {
         match self {
             Self::Opaque | Self::Grpc(_) => Progress::AnyByte,
