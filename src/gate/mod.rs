@@ -76,6 +76,10 @@
 //! Outside of timeouts, if they should count from the permit, or inside, if the total should cover the wait. The layer
 //! changes the type of the request body to [`ReplayBody`], because the body of a request that waits is read ahead.
 //!
+//! A request that passes two layers of one gate takes two permits, one at each. When the gate is full it then waits for a
+//! permit while it holds one, up to [`max_wait`](Gate::max_wait), and so may all others. Put one layer around both
+//! routers, or make a gate for each.
+//!
 //! # What it does not do
 //!
 //! - It does not notice that an HTTP/1 client has left the queue whose request body is larger than
