@@ -47,20 +47,14 @@ mod checked {
             self.0.fetch_sub(value, strong(order))
         }
 
-        pub(crate) fn fetch_update(
+        pub(crate) fn compare_exchange(
             &self,
-            set: Ordering,
-            fetch: Ordering,
-            update: impl Fn(usize) -> Option<usize>,
+            current: usize,
+            new: usize,
+            success: Ordering,
+            failure: Ordering,
         ) -> Result<usize, usize> {
-            let mut seen = self.load(fetch);
-            while let Some(next) = update(seen) {
-                match self.0.compare_exchange(seen, next, strong(set), fetch) {
-                    Ok(before) => return Ok(before),
-                    Err(now) => seen = now,
-                }
-            }
-            Err(seen)
+            self.0.compare_exchange(current, new, strong(success), strong(failure))
         }
     }
 

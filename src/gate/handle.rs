@@ -3,7 +3,6 @@
 use std::fmt;
 use std::hash::{BuildHasher, Hash, RandomState};
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -286,7 +285,7 @@ impl Gate {
             limit: shared.limit(),
             in_flight: shared.in_flight(),
             queued: shared.queued(),
-            admitted: counts.admitted.load(Relaxed),
+            admitted: shared.admitted(),
             queue_full: counts.of(Shed::QueueFull),
             queue_timeout: counts.of(Shed::QueueTimeout),
             deadline_too_short: counts.of(Shed::DeadlineTooShort),

@@ -3,7 +3,6 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering::Relaxed;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
@@ -88,23 +87,24 @@ where
         } else {
             gate.admit(request.extensions(), None)
         };
-        let state = match entry {
-            Entry::Admitted(permit) => {
-                State::running(request.map(ReplayBody::untouched), permit, &mut self.inner, gate)
-            }
+        // Each arm makes the whole future: it is hundreds of bytes, and would be moved once more behind them.
+        match entry {
+            Entry::Admitted(permit) => GateFuture {
+                state: State::running(request.map(ReplayBody::untouched), permit, &mut self.inner, gate),
+            },
             Entry::MustWait(key) => {
                 // The service that was asked for its readiness is the one to call; the clone stays here.
                 let clone = self.inner.clone();
                 let service = std::mem::replace(&mut self.inner, clone);
                 let place = Place::new(Arc::clone(gate), key, request.extensions());
                 let waiter = Waiter::new(service, request.map(ReplayBody::to_be_read), place);
-                State::Waiting { waiter: Some(Box::new(waiter)) }
+                GateFuture { state: State::Waiting { waiter: Some(Box::new(waiter)) } }
             }
             Entry::Refused(reason) => {
-                State::Refused { answer: Some(gate.refuse(reason, &Caller::of_request(&request))) }
+                let answer = gate.refuse(reason, &Caller::of_request(&request));
+                GateFuture { state: State::Refused { answer: Some(answer) } }
             }
-        };
-        GateFuture { state }
+        }
     }
 }
 
@@ -151,7 +151,6 @@ impl Inner {
 
     #[inline]
     fn permit(self: &Arc<Self>, key: Option<KeyGuard>) -> Permit {
-        self.counts.admitted.fetch_add(1, Relaxed);
         Permit::new(Arc::clone(self), key)
     }
 }

@@ -29,7 +29,7 @@ impl Permit {
     }
 
     /// In the request's extensions too, if its handler may carry it on.
-    #[inline]
+    #[inline(always)]
     pub(super) fn carried(self, extensions: &mut Extensions) -> Carried {
         if !self.gate.settings.holdable {
             return Carried::Alone(self);

@@ -1,13 +1,14 @@
 //! Tells an adaptive limit what each admitted request met.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::time::Instant;
 
 use http::StatusCode;
 
 use super::handle::Inner;
 use super::limit::{Limit, Sample};
+use crate::sync::Mutex;
 use crate::body::now;
 
 /// Where the time that a request takes is read.
@@ -24,13 +25,13 @@ pub enum SampleAt {
 /// A limit that all requests of a gate report to.
 #[derive(Clone)]
 pub(super) struct Adaptive {
-    pub(super) limit: Arc<Mutex<dyn Limit>>,
+    pub(super) limit: Arc<Mutex<Box<dyn Limit>>>,
     pub(super) at: SampleAt,
 }
 
 impl Adaptive {
     pub(super) fn new(limit: impl Limit + 'static) -> Self {
-        Self { limit: Arc::new(Mutex::new(limit)), at: SampleAt::default() }
+        Self { limit: Arc::new(Mutex::new(Box::new(limit))), at: SampleAt::default() }
     }
 
     pub(super) fn current(&self) -> usize {
@@ -80,9 +81,17 @@ impl Drop for Sampling {
         let in_flight = self.gate.shared.in_flight();
         // A client that has left before its first byte is no drop, but the time it has waited tells as much as an answer.
         let sample = Sample { dropped: self.dropped, ..Sample::new(latency, in_flight) };
-        let limit = self.adaptive.limit.lock().unwrap_or_else(PoisonError::into_inner).sample(&sample);
-        if limit != self.gate.shared.limit() {
-            self.gate.shared.resize(limit);
+        let changed = {
+            let mut adaptive = self.adaptive.limit.lock().unwrap_or_else(PoisonError::into_inner);
+            let limit = adaptive.sample(&sample);
+            let changed = limit != self.gate.shared.limit();
+            // Under the lock, or of two samples at once the older one's limit could stay.
+            self.gate.shared.set_limit(limit);
+            changed
+        };
+        // And this outside of it: a waker may run anything, even the end of another request.
+        if changed {
+            self.gate.shared.call_next();
         }
     }
 }
@@ -90,5 +99,41 @@ impl Drop for Sampling {
 impl fmt::Debug for Sampling {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Sampling").field("since", &self.since).finish_non_exhaustive()
+    }
+}
+
+#[cfg(all(test, lifeline_loom))]
+mod loom_models {
+    use loom::thread;
+
+    use super::*;
+    use crate::Gate;
+
+    /// A limit that is never the same twice.
+    struct Counting(usize);
+
+    impl Limit for Counting {
+        fn current(&self) -> usize {
+            self.0
+        }
+
+        fn sample(&mut self, _: &Sample) -> usize {
+            self.0 += 1;
+            self.0
+        }
+    }
+
+    /// Fails when the limit is set outside of its lock.
+    #[test]
+    fn of_two_samples_at_once_the_later_one_sets_the_limit() {
+        loom::model(|| {
+            let gate = Gate::adaptive(Counting(1));
+            let sampling = || Sampling::begin(&gate.inner).expect("adaptive");
+            let (one, other) = (sampling(), sampling());
+            let dropped = thread::spawn(move || drop(other));
+            drop(one);
+            dropped.join().unwrap();
+            assert_eq!(gate.stats().limit, 3);
+        });
     }
 }

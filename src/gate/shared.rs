@@ -1,9 +1,18 @@
 //! Permits: taken without a lock as long as nobody waits, handed over in order as soon as somebody does.
 //!
+//! Permits that were ever taken and those that were given back are counted apart. What is in flight is the difference:
+//! to take one is one locked operation and to give it back another, and how many were admitted is known for nothing.
+//!
+//! # Why there are never too many
+//!
+//! Both counts only grow, and `returned` is read before `taken`. So the difference may be too large, by what was given
+//! back meanwhile, but never too small. Where it says that all permits are out, `returned` is read again: if it has
+//! not moved, they all were.
+//!
 //! # Why no wake-up is lost
 //!
-//! Who joins the queue makes itself visible in `queued` *before* it looks at `in_flight` once more. Who gives a permit
-//! back takes it off `in_flight` *before* it looks at `queued`. All four are sequentially consistent, so at least one of
+//! Who joins the queue makes itself visible in `queued` *before* it looks at `returned` once more. Who gives a permit
+//! back counts it in `returned` *before* it looks at `queued`. All four are sequentially consistent, so at least one of
 //! the two sees the other, and calls the next in line.
 //!
 //! While nobody holds the lock, `queued` is the length of the queue.
@@ -16,7 +25,11 @@ use crate::sync::{AtomicBool, AtomicUsize, Mutex, MutexGuard, Ordering::SeqCst};
 #[derive(Debug)]
 pub(super) struct Shared {
     limit: AtomicUsize,
-    in_flight: AtomicUsize,
+    // Where a `usize` has 32 bits both run over in the end, and the difference stays right.
+    taken: AtomicUsize,
+    returned: AtomicUsize,
+    /// Of those returned, the ones that nobody had used.
+    unused: AtomicUsize,
     depth: AtomicUsize,
     queued: AtomicUsize,
     closed: AtomicBool,
@@ -37,7 +50,9 @@ impl Shared {
     pub(super) fn new(limit: usize, depth: usize) -> Self {
         Self {
             limit: AtomicUsize::new(limit),
-            in_flight: AtomicUsize::new(0),
+            taken: AtomicUsize::new(0),
+            returned: AtomicUsize::new(0),
+            unused: AtomicUsize::new(0),
             depth: AtomicUsize::new(depth),
             queued: AtomicUsize::new(0),
             closed: AtomicBool::new(false),
@@ -55,7 +70,7 @@ impl Shared {
         // Last, so that whoever has closed the gate and then sees no permit out knows that none will be.
         let open = !self.is_closed();
         if !open {
-            self.release();
+            self.release_unused();
         }
         open
     }
@@ -110,22 +125,33 @@ impl Shared {
             left
         };
         if let Some(Left::Permit) = left {
-            self.release();
+            self.release_unused();
         }
     }
 
     #[inline]
     pub(super) fn release(&self) {
-        self.in_flight.fetch_sub(1, SeqCst);
+        self.returned.fetch_add(1, SeqCst);
         if self.queued.load(SeqCst) > 0 {
             self.call_next();
         }
     }
 
+    #[cold]
+    fn release_unused(&self) {
+        self.unused.fetch_add(1, SeqCst);
+        self.release();
+    }
+
     /// Permits beyond a lower limit are not taken away: they are not given out again.
     pub(super) fn resize(&self, limit: usize) {
-        self.limit.store(limit, SeqCst);
+        self.set_limit(limit);
         self.call_next();
+    }
+
+    /// The first half of [`Shared::resize`], which wakes nobody. The second has to follow: [`Shared::call_next`].
+    pub(super) fn set_limit(&self, limit: usize) {
+        self.limit.store(limit, SeqCst);
     }
 
     pub(super) fn set_depth(&self, depth: usize) {
@@ -147,6 +173,7 @@ impl Shared {
         self.closed.store(false, SeqCst);
     }
 
+    #[inline]
     pub(super) fn is_closed(&self) -> bool {
         self.closed.load(SeqCst)
     }
@@ -160,7 +187,13 @@ impl Shared {
     }
 
     pub(super) fn in_flight(&self) -> usize {
-        self.in_flight.load(SeqCst)
+        let returned = self.returned.load(SeqCst);
+        self.taken.load(SeqCst).wrapping_sub(returned)
+    }
+
+    /// How many got a permit, from the beginning.
+    pub(super) fn admitted(&self) -> u64 {
+        self.taken.load(SeqCst).wrapping_sub(self.unused.load(SeqCst)) as u64
     }
 
     pub(super) fn queued(&self) -> usize {
@@ -168,7 +201,7 @@ impl Shared {
     }
 
     /// Hands free permits to those who have waited longest.
-    fn call_next(&self) {
+    pub(super) fn call_next(&self) {
         let mut called = Vec::new();
         {
             let mut queue = self.lock();
@@ -183,8 +216,17 @@ impl Shared {
 
     #[inline]
     fn take(&self) -> bool {
-        let free = |in_flight| (in_flight < self.limit.load(SeqCst)).then(|| in_flight + 1);
-        self.in_flight.fetch_update(SeqCst, SeqCst, free).is_ok()
+        loop {
+            let returned = self.returned.load(SeqCst);
+            let taken = self.taken.load(SeqCst);
+            if taken.wrapping_sub(returned) < self.limit.load(SeqCst) {
+                if self.taken.compare_exchange(taken, taken.wrapping_add(1), SeqCst, SeqCst).is_ok() {
+                    return true;
+                }
+            } else if self.returned.load(SeqCst) == returned {
+                return false;
+            }
+        }
     }
 
     // Nothing in here panics while the lock is held, and the queue is whole at every step.

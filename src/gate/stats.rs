@@ -89,7 +89,6 @@ impl Durations {
 
 #[derive(Debug, Default)]
 pub(super) struct Counts {
-    pub(super) admitted: AtomicU64,
     shed: [AtomicU64; Shed::ALL.len()],
     pub(super) wait: Durations,
     pub(super) hold: Durations,

@@ -106,7 +106,7 @@ fn settled(shared: &Shared, held: usize, guests: impl IntoIterator<Item = Guest>
     (inside, waiting)
 }
 
-/// Fails when `release` looks at `queued` before it takes its permit off `in_flight`, when `arrive` does not call the next
+/// Fails when `release` looks at `queued` before it counts its permit in `returned`, when `arrive` does not call the next
 /// one after it has joined, and when it becomes visible in `queued` only after that.
 #[test]
 fn a_permit_given_back_while_somebody_joins_reaches_them() {
@@ -159,6 +159,23 @@ fn of_two_who_come_for_one_permit_one_gets_it() {
         let other = comes(&shared);
         let guest = come(&shared);
         assert_eq!(settled(&shared, 0, [guest, other.join().unwrap()]), (1, 0));
+    });
+}
+
+/// Fails when `take` believes what it sees without a second look at `returned`, and when it reads `taken` first.
+#[test]
+fn nobody_is_refused_who_finds_a_permit_free_all_the_time() {
+    loom::model(|| {
+        let shared = gate(2, 0, 1);
+        let other = {
+            let shared = Arc::clone(&shared);
+            thread::spawn(move || {
+                shared.release();
+                come(&shared)
+            })
+        };
+        let guest = come(&shared);
+        assert_eq!(settled(&shared, 0, [guest, other.join().unwrap()]), (2, 0));
     });
 }
 
