@@ -8,8 +8,8 @@ use http::StatusCode;
 
 use super::handle::Inner;
 use super::limit::{Limit, Sample};
-use crate::sync::Mutex;
 use crate::body::now;
+use crate::sync::Mutex;
 
 /// Where the time that a request takes is read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
