@@ -61,7 +61,7 @@
 //! | a gRPC call is at its end | its own trailers are passed on |
 //! | a handler has not answered at the deadline | 503 in the caller's protocol, and the handler is dropped |
 //! | an answer and the deadline come in the same turn | the answer |
-//! | a client does not read | its body is not asked for anything, so nothing can be said: it counts as [`Stood::Unread`], and [`bound`](Drain::bound) ends it with the server. A stall limit inside frees what it holds before |
+//! | a client does not read | its body is not asked for anything, so nothing can be said: it counts as [`Stood::Unread`], and [`bound`](Drain::bound) ends it with the server. A [`StallLayer`](crate::StallLayer) inside frees what it holds before that |
 //! | all have gone | [`finished`](Drain::finished) gives its report; so it does when the deadline and the [`grace`](Drain::grace) have passed |
 //! | a stream is as old as [`max_age`](DrainLayer::max_age) | it leaves in the same way, but is never cut |
 //! | the connection is upgraded | it is nobody's guest any more; the handler has to see to its end |
@@ -92,6 +92,12 @@
 //! The [`window`](Drain::window) spreads the clients that come back: a thousand streams over 5 s are two hundred connections a
 //! second. The [`deadline`](Drain::deadline) with the [`grace`](Drain::grace) and the [`notice`](Drain::notice) has to be
 //! shorter than what the platform gives a process between SIGTERM and SIGKILL: Kubernetes 30 s, Docker 10 s, Heroku 30 s.
+//!
+//! # What it costs
+//!
+//! An idle stream takes about 450 bytes more than a bare one and no time at all; ten thousand of them were told, woken, and
+//! said goodbye over 5 s in 0.6 s of CPU, in a debug build (`cargo run -p real --example drain_scale`, 2 cores, 2026-11-25).
+//! A request takes one lock when it comes and one when it has gone.
 //!
 //! # With other layers
 //!
