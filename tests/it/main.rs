@@ -4,6 +4,7 @@
 mod adaptive;
 mod client;
 mod deadline;
+mod disconnects;
 mod drain;
 mod early;
 mod gate;

@@ -11,7 +11,7 @@
 //! The capacity changes twice, to far less and to far more. Nobody tells the limiter.
 
 mod adaptive;
-mod random;
+pub(crate) mod random;
 mod server;
 
 use std::time::Duration;

@@ -10,6 +10,11 @@ impl Random {
         Self(seed)
     }
 
+    /// Another one, which takes nothing from this one.
+    pub(crate) fn fork(&mut self) -> Self {
+        Self(self.below(u64::MAX))
+    }
+
     /// From zero up to `end`, which is left out.
     fn below(&mut self, end: u64) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
@@ -22,6 +27,11 @@ impl Random {
 
     pub(crate) fn percent(&mut self, chance: u64) -> bool {
         self.below(100) < chance
+    }
+
+    /// From zero up to one, which is left out.
+    pub(crate) fn share(&mut self) -> f64 {
+        self.below(1 << 53) as f64 / (1_u64 << 53) as f64
     }
 
     /// All lengths between the two are equally likely.
