@@ -87,7 +87,6 @@ fn people_leave_when_they_should() {
     check(Leaves::AfterOneScreen, 35.4, 52.8);
     check(Leaves::BouncesOrStays, 87.8, 570.6);
     check(Leaves::AtWholeSeconds, 42.0, 139.0);
-    check(Leaves::AtAnEvent, 42.1, 141.1);
 }
 
 #[test]

@@ -22,7 +22,7 @@ pub(crate) enum Leaves {
     BouncesOrStays,
     /// By a clock that ticks once a second.
     AtWholeSeconds,
-    /// Up to 300 ms behind an event, the twentieth in the mean.
+    /// Up to 300 ms behind an event, the twentieth in the mean or the last; at any moment where there are none.
     AtAnEvent,
 }
 
@@ -103,7 +103,7 @@ const LONGEST: f64 = 86_400.0;
 fn end(world: World, random: &mut Random) -> End {
     let person = random.percent(world.people);
     let events = events(world.talks, random);
-    let leaves = if person { leaves(world.leaves, world.talks, random) } else { LONGEST };
+    let leaves = if person { leaves(world.leaves, &events, random) } else { LONGEST };
     let cap = world.cap.map_or(LONGEST, |cap| cap.as_secs_f64());
     let idle = world.idle.map(|idle| idle.as_secs_f64());
     let beat = world.beat.map(|beat| beat.as_secs_f64());
@@ -174,7 +174,7 @@ fn events(talks: Talks, random: &mut Random) -> Vec<f64> {
     }
 }
 
-fn leaves(leaves: Leaves, talks: Talks, random: &mut Random) -> f64 {
+fn leaves(leaves: Leaves, events: &[f64], random: &mut Random) -> f64 {
     let seconds = match leaves {
         Leaves::Never => LONGEST,
         Leaves::AnyMoment => exponential(90.0, random),
@@ -188,11 +188,11 @@ fn leaves(leaves: Leaves, talks: Talks, random: &mut Random) -> f64 {
         }
         Leaves::AtWholeSeconds => exponential(60.0, random).ceil(),
         Leaves::AtAnEvent => {
-            let period = match talks {
-                Talks::Every(period) => period.as_secs_f64(),
-                _ => 3.0,
-            };
-            (exponential(20.0, random).ceil()) * period + 0.3 * random.share()
+            let number = exponential(20.0, random) as usize;
+            match events.get(number.min(events.len().saturating_sub(1))) {
+                Some(event) => event + 0.3 * random.share(),
+                None => exponential(60.0, random),
+            }
         }
     };
     seconds.min(LONGEST - 1.0)
