@@ -76,6 +76,7 @@ pub mod guide;
 pub mod heartbeat;
 mod jitter;
 pub mod path;
+pub mod observe;
 pub mod reject;
 pub mod stall;
 mod sync;

@@ -9,6 +9,7 @@ mod drain;
 mod early;
 mod gate;
 mod heartbeat;
+mod inference;
 mod laws;
 mod model;
 mod rules;

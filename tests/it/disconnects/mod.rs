@@ -18,26 +18,26 @@ mod world;
 use std::collections::VecDeque;
 use std::time::Duration;
 
-use world::{By, End, Leaves, PEOPLE, PRODUCERS, Talks, World, ends};
+pub(crate) use world::{By, End, Leaves, PEOPLE, PRODUCERS, Talks, World, ends};
 
-const RANDOM: usize = 10_000;
-const STREAMS: usize = 30;
-const WITHIN: Duration = Duration::from_millis(500);
-const SEEDS: [u64; 3] = [1, 2, 3];
+pub(crate) const RANDOM: usize = 10_000;
+pub(crate) const STREAMS: usize = 30;
+pub(crate) const WITHIN: Duration = Duration::from_millis(500);
+pub(crate) const SEEDS: [u64; 3] = [1, 2, 3];
 
 /// Idle timers, in seconds: nginx and haproxy in our tests, CloudFront, Heroku, nginx by default, Cloudflare of old.
-const IDLE: [u64; 5] = [3, 30, 55, 60, 100];
+pub(crate) const IDLE: [u64; 5] = [3, 30, 55, 60, 100];
 /// Lifetime caps, in seconds: API Gateway, Cloud Run, and the two of Railway and Cloud Run at the most.
-const CAPS: [u64; 4] = [29, 300, 900, 3_600];
+pub(crate) const CAPS: [u64; 4] = [29, 300, 900, 3_600];
 
-const BEAT: Duration = Duration::from_secs(15);
+pub(crate) const BEAT: Duration = Duration::from_secs(15);
 
-const fn secs(seconds: u64) -> Duration {
+pub(crate) const fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
 }
 
 /// Every way in which only people end streams.
-fn random_worlds() -> impl Iterator<Item = World> {
+pub(crate) fn random_worlds() -> impl Iterator<Item = World> {
     PEOPLE.into_iter().flat_map(|leaves| {
         PRODUCERS.into_iter().flat_map(move |talks| {
             [None, Some(BEAT)].map(|beat| World { leaves, talks, beat, ..World::QUIET })

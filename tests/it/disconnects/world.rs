@@ -102,9 +102,12 @@ const LONGEST: f64 = 86_400.0;
 
 fn end(world: World, random: &mut Random) -> End {
     let person = random.percent(world.people);
-    let events = events(world.talks, random);
-    let leaves = if person { leaves(world.leaves, &events, random) } else { LONGEST };
     let cap = world.cap.map_or(LONGEST, |cap| cap.as_secs_f64());
+    let any_time = if person { leaves(world.leaves, random) } else { LONGEST };
+    // What comes later, nobody sees.
+    let events = events(world.talks, cap.min(any_time), random);
+    let leaves =
+        if person && world.leaves == Leaves::AtAnEvent { at_an_event(&events, random) } else { any_time };
     let idle = world.idle.map(|idle| idle.as_secs_f64());
     let beat = world.beat.map(|beat| beat.as_secs_f64());
 
@@ -145,9 +148,10 @@ fn delay(by: By, random: &mut Random) -> f64 {
 }
 
 /// Seconds.
-fn events(talks: Talks, random: &mut Random) -> Vec<f64> {
+fn events(talks: Talks, seen: f64, random: &mut Random) -> Vec<f64> {
     let first = 2.0 * random.share();
     let spaced = |mut gap: Box<dyn FnMut() -> f64>, until: f64| {
+        let until = until.min(seen);
         let mut events = vec![first];
         while events[events.len() - 1] < until {
             events.push(events[events.len() - 1] + gap());
@@ -165,7 +169,7 @@ fn events(talks: Talks, random: &mut Random) -> Vec<f64> {
         // On the dot from the call on: without a spread of their own.
         Talks::Every(period) => {
             let period = period.as_secs_f64();
-            (0..720).map(|number| f64::from(number) * period).collect()
+            (0..720).map(|number| f64::from(number) * period).take_while(|at| *at <= seen).collect()
         }
         Talks::NowAndThen => {
             let mut random = random.fork();
@@ -174,7 +178,7 @@ fn events(talks: Talks, random: &mut Random) -> Vec<f64> {
     }
 }
 
-fn leaves(leaves: Leaves, events: &[f64], random: &mut Random) -> f64 {
+fn leaves(leaves: Leaves, random: &mut Random) -> f64 {
     let seconds = match leaves {
         Leaves::Never => LONGEST,
         Leaves::AnyMoment => exponential(90.0, random),
@@ -187,15 +191,18 @@ fn leaves(leaves: Leaves, events: &[f64], random: &mut Random) -> f64 {
             exponential(mean, random)
         }
         Leaves::AtWholeSeconds => exponential(60.0, random).ceil(),
-        Leaves::AtAnEvent => {
-            let number = exponential(20.0, random) as usize;
-            match events.get(number.min(events.len().saturating_sub(1))) {
-                Some(event) => event + 0.3 * random.share(),
-                None => exponential(60.0, random),
-            }
-        }
+        // It depends on the events, and there are enough in ten minutes.
+        Leaves::AtAnEvent => 600.0,
     };
     seconds.min(LONGEST - 1.0)
+}
+
+fn at_an_event(events: &[f64], random: &mut Random) -> f64 {
+    let number = exponential(20.0, random) as usize;
+    match events.get(number.min(events.len().saturating_sub(1))) {
+        Some(event) => event + 0.3 * random.share(),
+        None => exponential(60.0, random),
+    }
 }
 
 fn exponential(mean: f64, random: &mut Random) -> f64 {
