@@ -6,10 +6,12 @@
 //!     parts.rs   what a stream can have, and who wins in one turn
 //!     timer.rs   one lazily armed timer, the only reader of a clock
 //!     end.rs     how a stream ended: decided once, told once
+//!   journal.rs what the layers of one exchange have decided, for the one that reports it
 //! ```
 
 mod end;
 mod facts;
+mod journal;
 mod parts;
 mod shell;
 mod timer;
@@ -17,6 +19,7 @@ mod timer;
 pub(crate) use end::Fault;
 pub use end::StreamEnd;
 pub(crate) use facts::{Facts, Watch};
-pub(crate) use parts::{Cut, Parts};
+pub(crate) use journal::{Journal, Notes, Verdict};
+pub(crate) use parts::{Cut, More, Parts};
 pub(crate) use shell::Shell;
 pub(crate) use timer::{Timer, now};

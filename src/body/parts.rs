@@ -11,8 +11,10 @@ use http_body::SizeHint;
 
 use super::end::{Fault, StreamEnd};
 use super::facts::Facts;
+use super::journal::Journal;
 use crate::drain::{self, Stay};
 use crate::heartbeat::{self, Plan, Pulse};
+use crate::observe::Draft;
 use crate::reject::Said;
 use crate::timeout::{self, Bounds, Schedule};
 
@@ -21,7 +23,23 @@ use crate::timeout::{self, Bounds, Schedule};
 pub(crate) struct Parts {
     pub(crate) heartbeat: Option<Arc<Plan>>,
     pub(crate) timeouts: Option<Bounds>,
+    pub(crate) more: Option<Box<More>>,
+}
+
+/// Parts that need little on the way of a frame, behind one pointer for all of them.
+#[derive(Debug, Default)]
+pub(crate) struct More {
     pub(crate) drain: Option<Box<Stay>>,
+    /// Where somebody outside wants to know what the parts decide.
+    pub(crate) journal: Option<Journal>,
+    pub(crate) report: Option<Box<Draft>>,
+}
+
+impl More {
+    /// What most parts have: at most a journal.
+    pub(crate) fn with(journal: Option<Journal>) -> Option<Box<Self>> {
+        journal.map(|journal| Box::new(Self { journal: Some(journal), ..Self::default() }))
+    }
 }
 
 /// What each part remembers of a stream that waits.
@@ -52,25 +70,47 @@ pub(crate) struct Cut {
 }
 
 impl Parts {
-    /// Whether any part needs to follow the bytes and the time.
+    /// Whether any part has something to say. A report only listens.
     pub(crate) fn is_empty(&self) -> bool {
-        self.heartbeat.is_none() && self.timeouts.is_none() && self.drain.is_none()
+        self.heartbeat.is_none() && self.timeouts.is_none() && self.drain().is_none()
+    }
+
+    fn drain(&self) -> Option<&Stay> {
+        self.more.as_ref()?.drain.as_deref()
+    }
+
+    fn drain_mut(&mut self) -> Option<&mut Stay> {
+        self.more.as_mut()?.drain.as_deref_mut()
+    }
+
+    fn journal(&self) -> Option<&Journal> {
+        self.more.as_ref()?.journal.as_ref()
+    }
+
+    #[inline]
+    pub(crate) fn report(&mut self) -> Option<&mut Draft> {
+        self.more.as_mut()?.report.as_deref_mut()
+    }
+
+    /// To be told the end, once.
+    pub(crate) fn take_report(&mut self) -> Option<Box<Draft>> {
+        self.more.as_mut()?.report.take()
     }
 
     /// Whether there is something that a body that is always ready must not outrun.
     #[inline]
     pub(crate) fn is_absolute(&self) -> bool {
-        self.drain.is_some() || self.timeouts.as_ref().is_some_and(Bounds::is_absolute)
+        self.drain().is_some() || self.timeouts.as_ref().is_some_and(Bounds::is_absolute)
     }
 
     /// Whether somebody outside has something to say that the parts have not heard.
     pub(crate) fn is_told(&self) -> bool {
-        self.drain.as_ref().is_some_and(|stay| stay.is_told())
+        self.drain().is_some_and(Stay::is_told)
     }
 
     /// Whoever speaks from outside wakes this task from now on.
     pub(crate) fn listen(&mut self, waker: &Waker) {
-        if let Some(stay) = &mut self.drain {
+        if let Some(stay) = self.drain_mut() {
             stay.listen(waker);
         }
     }
@@ -79,7 +119,7 @@ impl Parts {
     #[inline]
     pub(crate) fn widened(&self, hint: SizeHint, facts: &Facts) -> SizeHint {
         let limited = self.timeouts.as_ref().is_some_and(|bounds| bounds.may_end_well(facts.tracker()));
-        if limited || self.drain.as_ref().is_some_and(|stay| stay.may_end_well()) {
+        if limited || self.drain().is_some_and(Stay::may_end_well) {
             return SizeHint::new();
         }
         if self.heartbeat.is_none() {
@@ -96,7 +136,7 @@ impl Parts {
         if let Some(cut) = self.timeouts.as_ref().and_then(over) {
             return Some(cut);
         }
-        match self.drain.as_mut()?.due_while_busy(facts.standing(), now) {
+        match self.drain_mut()?.due_while_busy(facts.standing(), now) {
             drain::Due::Over(cut) => Some(cut),
             drain::Due::At(_) => None,
             drain::Due::Boundary { .. } => {
@@ -106,15 +146,42 @@ impl Parts {
         }
     }
 
+    /// Notes that a part ends the stream.
+    pub(crate) fn note(&self, cut: &Cut) {
+        let Some(journal) = self.journal() else {
+            return;
+        };
+        match (cut.fault, &cut.said) {
+            (Fault::Timeout(error), _) => journal.timed_out(error.phase()),
+            (Fault::Drain(error), _) if error.end() == StreamEnd::Aged => journal.aged(),
+            (Fault::Drain(_), Said::Abort) => journal.drain_cut(),
+            (Fault::Drain(_), _) => journal.drained(),
+        }
+    }
+
+    /// Somebody waits for the stream, behind bytes or for the first time.
+    #[inline]
+    pub(crate) fn wait_is_seen(&mut self, written: Option<bool>, now: impl FnOnce() -> Instant) {
+        if let Some(report) = self.report() {
+            if written.is_some() || !report.seen.has_waited() {
+                report.waits(written, now());
+            }
+        }
+    }
+
     /// Tells the end, once: what has been told is gone.
     #[inline]
     pub(crate) fn ended(&mut self, memory: Option<&Memory>, end: StreamEnd) {
         if let Some(plan) = self.heartbeat.take() {
             let pulse = memory.and_then(|memory| memory.pulse.as_ref());
-            plan.ended(end, pulse.map(Pulse::beats).unwrap_or_default());
+            let beats = pulse.map(Pulse::beats).unwrap_or_default();
+            plan.ended(end, beats);
+            if let Some(journal) = self.journal() {
+                journal.beaten(beats, plan.settings.interval());
+            }
         }
         self.timeouts = None;
-        if let Some(mut stay) = self.drain.take() {
+        if let Some(mut stay) = self.more.as_mut().and_then(|more| more.drain.take()) {
             stay.ended(end);
         }
     }
@@ -155,7 +222,7 @@ impl Memory {
                 timeout::Due::At(at) => until = at,
             }
         }
-        if let Some(stay) = &mut parts.drain {
+        if let Some(stay) = parts.drain_mut() {
             match stay.due(facts.standing(), now) {
                 drain::Due::Over(cut) => return Wish::End(cut),
                 drain::Due::At(at) => until = until.into_iter().chain(at).min(),

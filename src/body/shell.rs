@@ -34,8 +34,12 @@ pin_project! {
     impl<B: Body> PinnedDrop for Shell<B> {
         fn drop(this: Pin<&mut Self>) {
             let end = StreamEnd::of_drop(this.is_end_stream());
-            let this = this.project();
+            let mut this = this.project();
             this.parts.ended(this.waiting.as_ref().map(|waiting| &waiting.memory), end);
+            if let Some(report) = this.parts.take_report() {
+                this.inner.set(None);
+                report.ended(end, this.facts.take_written());
+            }
         }
     }
 }
@@ -158,12 +162,20 @@ impl<B: Body<Data = Bytes>> Shell<B> {
         match &polled {
             Poll::Ready(Some(Ok(frame))) if !this.facts.drops_bom() => {
                 this.facts.passed(frame);
+                if let Some(report) = this.parts.report() {
+                    report.seen.passed(frame, this.facts.tracker());
+                }
                 if this.facts.runs_long(frame) {
                     self.look_at_the_clock();
                 }
             }
             Poll::Pending if self.as_mut().waits_as_arranged(cx) => {}
-            _ => self.poll_unusual(&mut polled, cx),
+            _ => {
+                self.as_mut().poll_unusual(&mut polled, cx);
+                if let Poll::Ready(Some(Ok(frame))) = &polled {
+                    self.unusual_is_seen(frame);
+                }
+            }
         }
         polled
     }
@@ -226,6 +238,14 @@ impl<B: Body<Data = Bytes>> Shell<B> {
         }
     }
 
+    #[cold]
+    fn unusual_is_seen(self: Pin<&mut Self>, frame: &Frame<Bytes>) {
+        let this = self.project();
+        if let Some(report) = this.parts.report() {
+            report.seen.passed(frame, this.facts.tracker());
+        }
+    }
+
     #[inline(always)]
     fn poll_inner(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Item<B::Error>> {
         match self.project().inner.as_pin_mut() {
@@ -280,7 +300,8 @@ impl<B: Body<Data = Bytes>> Shell<B> {
         }
         match &item {
             Some(Err(_)) => {
-                this.facts.take_written();
+                let written = this.facts.take_written();
+                this.parts.wait_is_seen(written, timer::now);
                 self.fail(What::Item(item), StreamEnd::Failed);
             }
             None => self.end(StreamEnd::Finished),
@@ -303,10 +324,17 @@ impl<B: Body<Data = Bytes>> Shell<B> {
     fn waits_as_arranged(self: Pin<&mut Self>, cx: &Context<'_>) -> bool {
         let this = self.project();
         let Some(waiting) = this.waiting else {
-            return this.parts.is_empty();
+            let alone = this.parts.is_empty();
+            if alone && this.parts.more.is_some() {
+                let written = this.facts.take_written();
+                this.parts.wait_is_seen(written, timer::now);
+            }
+            return alone;
         };
         if let Some(content) = this.facts.take_written() {
-            waiting.as_mut().project().memory.waits_again(content, timer::now());
+            let now = timer::now();
+            waiting.as_mut().project().memory.waits_again(content, now);
+            this.parts.wait_is_seen(Some(content), || now);
         }
         waiting.timer.is_armed_for(cx) && !this.parts.is_told()
     }
@@ -322,7 +350,8 @@ impl<B: Body<Data = Bytes>> Shell<B> {
             Some(waiting) => waiting,
             None => {
                 let memory = Memory::new(this.parts, this.facts, now);
-                this.facts.take_written();
+                let written = this.facts.take_written();
+                this.parts.wait_is_seen(written, || now);
                 // The head is, if nothing else.
                 this.facts.fresh = true;
                 this.waiting.insert(Box::pin(Waiting { timer: Timer::new(now), memory }))
@@ -357,7 +386,8 @@ impl<B: Body<Data = Bytes>> Shell<B> {
         let Some(cut) = this.parts.outrun(this.facts, timer::now()) else {
             return;
         };
-        this.facts.take_written();
+        let written = this.facts.take_written();
+        this.parts.wait_is_seen(written, timer::now);
         if let Some(frame) = self.as_mut().cut(cut) {
             *self.project().next = Some(Box::new(Next { what: What::Item(Some(Ok(frame))), hold: None }));
         }
@@ -365,7 +395,9 @@ impl<B: Body<Data = Bytes>> Shell<B> {
 
     /// Ends the stream before its time. `None` when that cannot be said in this turn.
     #[cold]
-    fn cut(self: Pin<&mut Self>, Cut { fault, said }: Cut) -> Option<Frame<Bytes>> {
+    fn cut(mut self: Pin<&mut Self>, cut: Cut) -> Option<Frame<Bytes>> {
+        self.as_mut().project().parts.note(&cut);
+        let Cut { fault, said } = cut;
         let end = fault.end();
         match said {
             Said::Bytes(bytes) => {
@@ -408,6 +440,10 @@ impl<B: Body<Data = Bytes>> Shell<B> {
         this.parts.ended(this.waiting.as_ref().map(|waiting| &waiting.memory), end);
         *this.waiting = None;
         this.inner.set(None);
+        // Last: what the inner body notes when it is dropped is in the report.
+        if let Some(report) = this.parts.take_report() {
+            report.ended(end, this.facts.take_written());
+        }
     }
 }
 
@@ -462,7 +498,8 @@ mod tests {
     impl<B: Body<Data = Bytes>> Both<B> {
         fn new(inner: B, heartbeat: Heartbeat, limits: Timeouts) -> Self {
             let timeouts = Some(Bounds::of_any_body(limits, timer::now()));
-            let parts = Parts { heartbeat: Some(Arc::new(Plan::new(heartbeat))), timeouts, drain: None };
+            let heartbeat = Some(Arc::new(Plan::new(heartbeat)));
+            let parts = Parts { heartbeat, timeouts, ..Parts::default() };
             let facts = Facts::new(Tracker::new(Dialect::EventStream), Watch::Content);
             Self { shell: Shell::new(inner, facts, parts) }
         }

@@ -121,6 +121,15 @@ impl Tracker {
         }
     }
 
+    /// The dialect, if it is one that has a name.
+    pub(crate) fn dialect(self) -> Option<Dialect> {
+        match self {
+            Self::EventStream(_) => Some(Dialect::EventStream),
+            Self::NdJson(_) => Some(Dialect::NdJson),
+            Self::Opaque | Self::Grpc(_) => None,
+        }
+    }
+
     #[inline]
     pub(crate) fn advance(&mut self, chunk: &[u8]) {
         match self {
@@ -137,6 +146,17 @@ impl Tracker {
             Self::NdJson(boundary) => *boundary = boundary.advance(chunk),
             Self::Grpc(boundary) => *boundary = boundary.advance(chunk),
             Self::Opaque | Self::EventStream(_) => {}
+        }
+    }
+
+    /// Between two messages: the one before it is whole.
+    #[inline]
+    pub(crate) fn is_between(self) -> bool {
+        match self {
+            Self::Opaque => false,
+            Self::EventStream(boundary) => boundary == sse::Boundary::Between,
+            Self::NdJson(boundary) => boundary == lines::Boundary::LineStart,
+            Self::Grpc(boundary) => boundary.is_between(),
         }
     }
 

@@ -10,7 +10,7 @@ use pin_project_lite::pin_project;
 
 use super::stay::Stay;
 use crate::BoxError;
-use crate::body::{Facts, Parts, Shell, Watch};
+use crate::body::{Facts, Journal, More, Parts, Shell, Watch};
 use crate::dialect::Tracker;
 
 pin_project! {
@@ -29,8 +29,9 @@ pin_project! {
 }
 
 impl<B: Body<Data = Bytes>> DrainBody<B> {
-    pub(super) fn staying(inner: B, tracker: Tracker, stay: Stay) -> Self {
-        let parts = Parts { drain: Some(Box::new(stay)), ..Parts::default() };
+    pub(super) fn staying(inner: B, tracker: Tracker, stay: Stay, journal: Option<Journal>) -> Self {
+        let more = More { drain: Some(Box::new(stay)), journal, ..More::default() };
+        let parts = Parts { more: Some(Box::new(more)), ..Parts::default() };
         Self { shell: Shell::new(inner, Facts::new(tracker, Watch::Nothing), parts) }
     }
 

@@ -21,7 +21,7 @@ use super::report::Went;
 use super::stay::Stay;
 use super::{Farewell, OnDrain};
 use crate::ConfigError;
-use crate::body::{Timer, now};
+use crate::body::{Journal, Timer, now};
 use crate::error::valid;
 use crate::jitter::Seeds;
 use crate::reject::{Caller, Ending};
@@ -164,12 +164,16 @@ where
         let (method, uri) = (request.method().clone(), request.uri().clone());
         let connect = method == Method::CONNECT;
         let caller = Caller::of_request(&request);
+        let journal = Journal::of(request.extensions());
         let Some(guest) = Guest::enter(drain, Who { method, uri, since }) else {
+            if let Some(journal) = journal {
+                journal.drained();
+            }
             let answer = drain.refuse(&caller);
             return DrainFuture::new(State::Refused { answer: Some(answer) });
         };
         request.extensions_mut().insert(plan.drain.clone());
-        let exchange = Exchange { plan: Arc::clone(plan), guest, caller, since, connect };
+        let exchange = Exchange { plan: Arc::clone(plan), guest, caller, since, connect, journal };
         DrainFuture::new(State::Running {
             inner: self.inner.call(request),
             exchange: Some(exchange),
@@ -263,6 +267,7 @@ struct Exchange {
     caller: Caller,
     since: Instant,
     connect: bool,
+    journal: Option<Journal>,
 }
 
 impl Exchange {
@@ -280,6 +285,9 @@ impl Exchange {
 
     fn cut(mut self) -> Response<Bytes> {
         self.guest.goes(Went::Cut);
+        if let Some(journal) = self.journal {
+            journal.drain_cut();
+        }
         self.plan.drain.inner.cut(&self.caller)
     }
 
@@ -307,6 +315,6 @@ impl Exchange {
             let age = age - self.plan.seeds.next().up_to(most);
             stay = stay.until(self.since.checked_add(age), age);
         }
-        response.map(|body| DrainBody::staying(body, tracker, stay))
+        response.map(|body| DrainBody::staying(body, tracker, stay, self.journal))
     }
 }

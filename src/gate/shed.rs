@@ -26,6 +26,18 @@ impl Shed {
     pub(super) const ALL: [Self; 5] =
         [Self::QueueFull, Self::QueueTimeout, Self::DeadlineTooShort, Self::Closed, Self::KeyOverCap];
 
+    /// One word for a label.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::QueueFull => "queue_full",
+            Self::QueueTimeout => "queue_timeout",
+            Self::DeadlineTooShort => "deadline_too_short",
+            Self::Closed => "closed",
+            Self::KeyOverCap => "key_over_cap",
+        }
+    }
+
     /// 503, but 429 (RFC 6585, section 4) for a key over its cap.
     pub(super) fn default_status(self) -> StatusCode {
         match self {

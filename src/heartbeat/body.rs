@@ -11,7 +11,7 @@ use pin_project_lite::pin_project;
 
 use super::plan::Plan;
 use super::settings::Heartbeat;
-use crate::body::{Facts, Parts, Shell, Watch};
+use crate::body::{Facts, Journal, More, Parts, Shell, Watch};
 use crate::dialect::{Dialect, Tracker};
 
 pin_project! {
@@ -49,16 +49,22 @@ impl<B: Body<Data = Bytes>> HeartbeatBody<B> {
     /// # }
     /// ```
     pub fn new(inner: B, heartbeat: Heartbeat) -> Self {
-        Self::beating(inner, Arc::new(Plan::new(heartbeat)), Dialect::EventStream)
+        Self::beating(inner, Arc::new(Plan::new(heartbeat)), Dialect::EventStream, None)
     }
 
-    pub(super) fn beating(inner: B, plan: Arc<Plan>, dialect: Dialect) -> Self {
+    pub(super) fn beating(inner: B, plan: Arc<Plan>, dialect: Dialect, journal: Option<Journal>) -> Self {
         if inner.size_hint().exact().is_some() {
             return Self::untouched(inner);
         }
         let facts = Facts::new(Tracker::new(dialect), plan.watch());
         let heartbeat = Some(plan);
-        Self { shell: Shell::new(inner, facts, Parts { heartbeat, ..Parts::default() }) }
+        Self {
+            shell: Shell::new(
+                inner,
+                facts,
+                Parts { heartbeat, more: More::with(journal), ..Parts::default() },
+            ),
+        }
     }
 
     pub(super) fn untouched(inner: B) -> Self {

@@ -19,6 +19,7 @@ use super::plan::Plan;
 use super::settings::{Heartbeat, HeartbeatOverride};
 use super::{headers, select};
 use crate::ConfigError;
+use crate::body::Journal;
 use crate::deadline::SilenceHint;
 use crate::dialect::Dialect;
 use crate::error::valid;
@@ -184,7 +185,8 @@ where
         }
         let method = request.method().clone();
         let longest = request.extensions().get::<SilenceHint>().map(SilenceHint::beat);
-        let exchange = Exchange { layer: self.layer.clone(), method, wished, longest };
+        let journal = Journal::of(request.extensions());
+        let exchange = Exchange { layer: self.layer.clone(), method, wished, longest, journal };
         HeartbeatFuture { inner: self.inner.call(request), exchange }
     }
 }
@@ -222,6 +224,7 @@ struct Exchange {
     wished: Option<Box<HeartbeatOverride>>,
     /// The longest interval that the caller bears.
     longest: Option<Duration>,
+    journal: Option<Journal>,
 }
 
 impl Exchange {
@@ -244,7 +247,7 @@ impl Exchange {
                 if !choices.keep_headers {
                     headers::ask_not_to_buffer(&mut parts.headers);
                 }
-                HeartbeatBody::beating(body, plan, dialect)
+                HeartbeatBody::beating(body, plan, dialect, self.journal.clone())
             }
             _ => HeartbeatBody::untouched(body),
         };

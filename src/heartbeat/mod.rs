@@ -137,4 +137,5 @@ pub use layer::{HeartbeatFuture, HeartbeatLayer, HeartbeatService};
 pub(crate) use news::News;
 pub(crate) use plan::Plan;
 pub(crate) use pulse::{Due, Pulse};
+pub(crate) use select::has_no_body;
 pub use settings::{Heartbeat, HeartbeatOverride, MidEvent, Rhythm};

@@ -15,7 +15,7 @@ pub(crate) fn is_closed(request: &Method, response: &Parts) -> bool {
 }
 
 /// RFC 9110, sections 6.4.1 and 9.3.6: these have no body, or it is a tunnel.
-fn has_no_body(request: &Method, status: StatusCode) -> bool {
+pub(crate) fn has_no_body(request: &Method, status: StatusCode) -> bool {
     request == Method::HEAD
         || (request == Method::CONNECT && status.is_success())
         || status.is_informational()

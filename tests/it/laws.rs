@@ -18,6 +18,7 @@ use tower::{Layer, Service, ServiceExt};
 use tower_lifeline::drain::{Arrivals, DrainBody};
 use tower_lifeline::early::EarlyBody;
 use tower_lifeline::gate::{GateBody, ReplayBody};
+use tower_lifeline::observe::{ObserveBody, ObserveLayer, Observer, StreamReport};
 use tower_lifeline::testing::{ImpatientProxy, Script, ScriptError, script, timeline, timeline_for};
 use tower_lifeline::timeout::RequestTimeoutBody;
 use tower_lifeline::{
@@ -56,6 +57,10 @@ const BODIES: &[Made] = &[
     ("heartbeat layer, another type", |inner| answered(&HeartbeatLayer::every(SECOND), inner)),
     ("timeouts, none", |inner| answered(&TimeoutLayer::new(Timeouts::new()), inner)),
     ("timeouts, all", |inner| answered(&TimeoutLayer::new(limits()), inner)),
+    ("report", |inner| {
+        let observer = Observer::new().sink(|_: &StreamReport| {});
+        answered(&ObserveLayer::new(&observer), inner)
+    }),
     ("gate", |inner| answered(&GateLayer::new(&Gate::new(1).holdable()), inner)),
     ("gate, to the first byte", |inner| {
         answered(&GateLayer::new(&Gate::new(1).untimed().scope(PermitScope::FirstByte)), inner)
@@ -469,6 +474,10 @@ fn everything_that_can_be_sent_and_shared_can_be() {
     check::<<StallLayer as Layer<Strict>>::Service>();
     check::<Gate>();
     check::<GateLayer>();
+    check::<ObserveBody<Probe>>();
+    check::<Observer>();
+    check::<ObserveLayer>();
+    check::<<ObserveLayer as Layer<Strict>>::Service>();
     check::<HeartbeatLayer>();
     check::<TimeoutLayer>();
     check::<RequestBodyTimeoutLayer>();
@@ -486,6 +495,8 @@ fn everything_that_can_be_sent_and_shared_can_be() {
     copies::<EarlyLayer>();
     copies::<Gate>();
     copies::<GateLayer>();
+    copies::<Observer>();
+    copies::<ObserveLayer>();
 }
 
 /// A service that is called only when it has been asked for its readiness, counts what is in flight, and can fail.
@@ -546,6 +557,7 @@ async fn a_service_keeps_its_contract() {
     keeps_its_contract(TimeoutLayer::new(limits())).await;
     keeps_its_contract(RequestBodyTimeoutLayer::new().gap(HOUR)).await;
     keeps_its_contract(GateLayer::new(&Gate::new(2))).await;
+    keeps_its_contract(ObserveLayer::default()).await;
     keeps_its_contract(DrainLayer::new(&Drain::new())).await;
     keeps_its_contract(StallLayer::new(HOUR)).await;
     keeps_its_contract(EarlyLayer::after(Duration::ZERO).when(|_| true)).await;

@@ -12,6 +12,7 @@ mod heartbeat;
 mod inference;
 mod laws;
 mod model;
+mod observe;
 mod rules;
 mod settings;
 mod simulator;
