@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::request::Parts;
-use http::{Response, StatusCode};
+use http::{Request, Response, StatusCode};
 
 use super::keys::Keys;
 use super::limit::Limit;
@@ -16,6 +16,7 @@ use super::shared::Shared;
 use super::shed::{Shed, drain_time, retry_after};
 use super::stats::{Counts, GateStats};
 use crate::ConfigError;
+use crate::body::Journal;
 use crate::error::valid;
 use crate::jitter::Seeds;
 use crate::reject::{Caller, Prepared, Refusal, Renderer};
@@ -354,13 +355,17 @@ impl Settings {
 
 impl Inner {
     /// The answer to somebody who is refused.
-    pub(super) fn refuse(&self, reason: Shed, caller: &Caller) -> Response<Bytes> {
+    pub(super) fn refuse<B>(&self, reason: Shed, request: &Request<B>) -> Response<Bytes> {
         self.counts.shed(reason);
+        if let Some(journal) = Journal::of(request.extensions()) {
+            journal.shed(reason);
+        }
         let status = self.settings.statuses[reason as usize];
         let drains_in = drain_time(self.shared.queued(), self.shared.limit(), self.counts.hold.recent());
         let after = retry_after(drains_in, |width| self.seeds.next().up_to(width));
         let refusal = reason.refusal(status, after);
-        let mut response = self.prepared[reason as usize].answer(refusal, caller, &self.settings.renderer);
+        let caller = Caller::of_request(request);
+        let mut response = self.prepared[reason as usize].answer(refusal, &caller, &self.settings.renderer);
         // For a log outside of this layer.
         response.extensions_mut().insert(reason);
         response

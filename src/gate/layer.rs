@@ -25,9 +25,8 @@ use super::replay::ReplayBody;
 use super::sampling::Sampling;
 use super::shared::Arrival;
 use super::shed::{Shed, drain_time};
-use crate::body::{Timer, now};
+use crate::body::{Journal, Timer, now};
 use crate::deadline::Deadline;
-use crate::reject::Caller;
 
 /// Lets so many requests in at a time, lets some wait, and refuses the rest at once. See the [module](super) for what
 /// happens when.
@@ -101,8 +100,7 @@ where
                 GateFuture { state: State::Waiting { waiter: Some(Box::new(waiter)) } }
             }
             Entry::Refused(reason) => {
-                let answer = gate.refuse(reason, &Caller::of_request(&request));
-                GateFuture { state: State::Refused { answer: Some(answer) } }
+                GateFuture { state: State::Refused { answer: Some(gate.refuse(reason, &request)) } }
             }
         }
     }
@@ -239,11 +237,13 @@ where
                     };
                     let Waiter { mut service, request, place, .. } = *waiter;
                     let next = match outcome {
-                        Ok(permit) => State::running(request, Some(permit), &mut service, &place.gate),
-                        Err(reason) => {
-                            let answer = place.gate.refuse(reason, &Caller::of_request(&request));
-                            State::Refused { answer: Some(answer) }
+                        Ok(permit) => {
+                            if let Some(journal) = Journal::of(request.extensions()) {
+                                journal.admitted(now().saturating_duration_since(place.arrived));
+                            }
+                            State::running(request, Some(permit), &mut service, &place.gate)
                         }
+                        Err(reason) => State::Refused { answer: Some(place.gate.refuse(reason, &request)) },
                     };
                     state.set(next);
                 }
@@ -323,6 +323,9 @@ impl Place {
     fn new(gate: Arc<Inner>, key: Option<KeyGuard>, extensions: &Extensions) -> Self {
         let deadline = extensions.get::<Deadline>().map(Deadline::instant);
         let position = extensions.get::<QueuePosition>().cloned();
+        if let Some(journal) = Journal::of(extensions) {
+            journal.queued();
+        }
         Self { gate, ticket: None, key, deadline, arrived: now(), timer: None, position }
     }
 

@@ -11,7 +11,7 @@ use pin_project_lite::pin_project;
 use super::bounds::Bounds;
 use super::limits::Timeouts;
 use crate::BoxError;
-use crate::body::{Facts, Parts, Shell, Watch, now};
+use crate::body::{Facts, Journal, More, Parts, Shell, Watch, now};
 use crate::dialect::Tracker;
 
 pin_project! {
@@ -47,16 +47,22 @@ impl<B: Body<Data = Bytes>> TimeoutBody<B> {
     /// # }
     /// ```
     pub fn new(inner: B, limits: Timeouts) -> Self {
-        Self::of(inner, Some((Tracker::Opaque, Bounds::of_any_body(limits, now()))))
+        Self::of(inner, Some((Tracker::Opaque, Bounds::of_any_body(limits, now()))), None)
     }
 
     #[inline(always)]
-    pub(super) fn of(inner: B, limits: Option<(Tracker, Bounds)>) -> Self {
+    pub(super) fn of(inner: B, limits: Option<(Tracker, Bounds)>, journal: Option<Journal>) -> Self {
         let (facts, timeouts) = match limits {
             Some((tracker, bounds)) => (Facts::new(tracker, bounds.watch()), Some(bounds)),
             None => (Facts::new(Tracker::Opaque, Watch::Nothing), None),
         };
-        Self { shell: Shell::new(inner, facts, Parts { timeouts, ..Parts::default() }) }
+        Self {
+            shell: Shell::new(
+                inner,
+                facts,
+                Parts { timeouts, more: More::with(journal), ..Parts::default() },
+            ),
+        }
     }
 
     pub(super) fn of_bytes(bytes: Bytes) -> Self {

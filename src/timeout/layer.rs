@@ -21,7 +21,7 @@ use super::phase::Phase;
 use super::plan::Plan;
 use super::refuse::refuse;
 use super::upload::Upload;
-use crate::body::{Timer, now};
+use crate::body::{Journal, Timer, now};
 use crate::dialect::Tracker;
 use crate::reject::{Caller, Ending, Refusal, Renderer};
 
@@ -184,10 +184,13 @@ where
         };
         // The handler first: an answer that is ready beats a limit that is due.
         if let Poll::Ready(answer) = inner.poll(cx) {
-            let exchange = this.exchange.take();
+            let mut exchange = this.exchange.take();
             let response = answer?;
+            let journal = exchange.as_mut().and_then(|exchange| exchange.journal.take());
             let limits = exchange.and_then(|exchange| exchange.limits_for(&response));
-            return Poll::Ready(Ok(response.map(|body| TimeoutBody::of(body, limits))));
+            // Without a limit there is nothing to note.
+            let journal = journal.filter(|_| limits.is_some());
+            return Poll::Ready(Ok(response.map(|body| TimeoutBody::of(body, limits, journal))));
         }
         loop {
             match exchange.due(now(), cx) {
@@ -197,6 +200,9 @@ where
                     ready!(timer.as_mut().poll_at(at, cx));
                 }
                 Due::Over(error) => {
+                    if let Some(journal) = &exchange.journal {
+                        journal.timed_out(error.phase());
+                    }
                     let answer = refuse(error, &exchange.caller, &exchange.plan.renderer);
                     this.inner.set(None);
                     return Poll::Ready(Ok(answer.map(TimeoutBody::of_bytes)));
@@ -218,6 +224,7 @@ struct Exchange {
     began: Instant,
     caller: Caller,
     upload: Option<Upload>,
+    journal: Option<Journal>,
 }
 
 impl Exchange {
@@ -228,7 +235,8 @@ impl Exchange {
             HeadersFrom::RequestBody => request.extensions().get::<Upload>().cloned(),
         };
         let plan = plan.for_request(request.extensions(), began);
-        Self { plan, began, caller: Caller::of_request(request), upload }
+        let journal = Journal::of(request.extensions());
+        Self { plan, began, caller: Caller::of_request(request), upload, journal }
     }
 
     /// Asked while the handler has not answered. At a tie the headers limit wins, because it says more.

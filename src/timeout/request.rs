@@ -20,7 +20,7 @@ use super::limits::{Timeouts, at_least_a_millisecond};
 use super::plan::Plan;
 use super::refuse::refuse;
 use super::upload::{Asked, Upload};
-use crate::body::{Facts, Fault, Parts, Shell, Watch, now};
+use crate::body::{Facts, Fault, Journal, Parts, Shell, Watch, now};
 use crate::dialect::Tracker;
 use crate::error::valid;
 use crate::reject::{Caller, Refusal, Renderer};
@@ -151,6 +151,7 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let caller = Caller::of_request(&request);
+        let journal = Journal::of(request.extensions());
         let (mut parts, body) = request.into_parts();
         let upload = Upload::default();
         parts.extensions.insert(upload.clone());
@@ -158,7 +159,8 @@ where
         let bounds = Bounds { plan: Arc::clone(&self.layer.plan), began: now() };
         let body = RequestTimeoutBody::new(body, bounds, upload.clone(), asked);
         let inner = self.inner.call(Request::from_parts(parts, body));
-        RequestBodyTimeoutFuture { inner: Some(inner), upload, caller, plan: Arc::clone(&self.layer.plan) }
+        let plan = Arc::clone(&self.layer.plan);
+        RequestBodyTimeoutFuture { inner: Some(inner), upload, caller, plan, journal }
     }
 }
 
@@ -171,6 +173,7 @@ pin_project! {
         upload: Upload,
         caller: Caller,
         plan: Arc<Plan>,
+        journal: Option<Journal>,
     }
 }
 
@@ -191,11 +194,14 @@ where
         // upload was the reason, so it is what the client is told.
         if let Some(error) = this.upload.expired(cx) {
             this.inner.set(None);
+            if let Some(journal) = this.journal {
+                journal.timed_out(error.phase());
+            }
             return Poll::Ready(Ok(
                 refuse(error, this.caller, &this.plan.renderer).map(TimeoutBody::of_bytes)
             ));
         }
-        answer.map_ok(|response| response.map(|body| TimeoutBody::of(body, None)))
+        answer.map_ok(|response| response.map(|body| TimeoutBody::of(body, None, None)))
     }
 }
 
