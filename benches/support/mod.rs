@@ -5,7 +5,7 @@ mod plain;
 
 use std::convert::Infallible;
 use std::fmt;
-use std::future::{poll_fn, ready};
+use std::future::{Ready, poll_fn, ready};
 use std::hint::black_box;
 use std::pin::{Pin, pin};
 use std::task::{self, Context, Poll};
@@ -22,12 +22,13 @@ use http_body::{Body, Frame};
 use tokio::runtime::Runtime;
 use tower::{Layer, Service};
 use tower_http::timeout::{DeadlineBody, TimeoutBody};
+use tower_lifeline::observe::{ObserveBody, ObserveLayer, Observer, StreamReport};
 use tower_lifeline::{Heartbeat, HeartbeatBody, StallBody, StallLayer, TimeoutLayer, Timeouts};
 
 pub(crate) use plain::{PLAIN, answer, answers};
 
 /// A name with a dash is compared with what stands before the dash, a name without one with `bare`.
-pub(crate) const VARIANTS: [&str; 23] = [
+pub(crate) const VARIANTS: [&str; 26] = [
     "bare",
     "heartbeat",
     "timeouts",
@@ -35,6 +36,8 @@ pub(crate) const VARIANTS: [&str; 23] = [
     "both",
     "both_events",
     "stall",
+    "report",
+    "report_events",
     "tower_http_timeout",
     "tower_http_deadline",
     "tower_http_stacked",
@@ -51,6 +54,7 @@ pub(crate) const VARIANTS: [&str; 23] = [
     "hyper-timeouts",
     "hyper-both_events",
     "hyper-stall",
+    "hyper-report_events",
 ];
 
 /// What a body has to carry.
@@ -103,6 +107,8 @@ pub(crate) fn carry(runtime: &Runtime, variant: &str, load: &Load) -> Moved {
         "both" => drained(runtime, HeartbeatBody::new(limited(frames()), heartbeat())),
         "both_events" => drained(runtime, HeartbeatBody::new(limited_events(runtime, frames()), heartbeat())),
         "stall" => drained(runtime, StallBody::new(frames(), &stall())),
+        "report" => drained(runtime, reported(runtime, "text/plain", frames())),
+        "report_events" => drained(runtime, reported(runtime, "text/event-stream", frames())),
         "tower_http_timeout" => drained(runtime, TimeoutBody::new(LIMIT, frames())),
         "tower_http_deadline" => drained(runtime, DeadlineBody::new(LIMIT, frames())),
         // First byte, inter-chunk and total, as far as two of them come near the first two.
@@ -130,6 +136,9 @@ pub(crate) fn carry(runtime: &Runtime, variant: &str, load: &Load) -> Moved {
             hyper_null::served(runtime, body, load)
         }
         "hyper-stall" => hyper_null::served(runtime, StallBody::new(frames(), &stall()), load),
+        "hyper-report_events" => {
+            hyper_null::served(runtime, reported(runtime, "text/event-stream", frames()), load)
+        }
         unknown => panic!("a variant is one of {VARIANTS:?}, got {unknown:?}"),
     }
 }
@@ -152,13 +161,41 @@ fn limited<B: Body<Data = Bytes>>(body: B) -> tower_lifeline::TimeoutBody<B> {
 
 /// Content is told from comments, as behind the layer that has seen an event stream's head.
 fn limited_events<B: Body<Data = Bytes>>(runtime: &Runtime, body: B) -> tower_lifeline::TimeoutBody<B> {
-    let mut body = Some(body);
-    let handler = tower::service_fn(|_: Request<()>| {
-        let body = body.take().expect("one request");
-        ready(Response::builder().header(CONTENT_TYPE, "text/event-stream").body(body))
+    behind(runtime, &TimeoutLayer::new(limits()), "text/event-stream", body)
+}
+
+fn reported<B: Body<Data = Bytes>>(runtime: &Runtime, content_type: &str, body: B) -> ObserveBody<B> {
+    let observer = Observer::new().sink(|report: &StreamReport| {
+        black_box(report);
     });
-    let answer = TimeoutLayer::new(limits()).layer(handler).call(Request::new(()));
-    runtime.block_on(answer).expect("a head").into_body()
+    behind(runtime, &ObserveLayer::new(&observer), content_type, body)
+}
+
+/// The body of an answer that has gone through a layer.
+fn behind<L, B, C>(runtime: &Runtime, layer: &L, content_type: &str, body: B) -> C
+where
+    L: Layer<Answer<B>, Service: Service<Request<()>, Response = Response<C>, Error = Infallible>>,
+{
+    let answer = Response::builder().header(CONTENT_TYPE, content_type).body(body).expect("a head");
+    let answer = layer.layer(Answer(Some(answer))).call(Request::new(()));
+    runtime.block_on(answer).expect("infallible").into_body()
+}
+
+/// Answers once.
+struct Answer<B>(Option<Response<B>>);
+
+impl<B> Service<Request<()>> for Answer<B> {
+    type Response = Response<B>;
+    type Error = Infallible;
+    type Future = Ready<Result<Response<B>, Infallible>>;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), Infallible>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, _: Request<()>) -> Self::Future {
+        ready(Ok(self.0.take().expect("one request")))
+    }
 }
 
 fn sse(load: &Load) -> AxumBody {

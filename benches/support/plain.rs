@@ -9,13 +9,14 @@ use hyper_util::service::TowerToHyperService;
 use tokio::runtime::Runtime;
 use tower::util::MapResponseLayer;
 use tower_http::timeout;
+use tower_lifeline::observe::{ObserveLayer, Observer, StreamReport};
 use tower_lifeline::{EarlyLayer, HeartbeatLayer, TimeoutLayer};
 
 use super::hyper_null::{LAST_HEAD, serve};
 use super::{LIMIT, limits, stall};
 
 /// All are compared with `app`.
-pub(crate) const PLAIN: [&str; 9] = [
+pub(crate) const PLAIN: [&str; 10] = [
     "app",
     "app-mapped",
     "app-heartbeat",
@@ -24,9 +25,9 @@ pub(crate) const PLAIN: [&str; 9] = [
     "app-stall",
     "app-early",
     "app-early_asked",
+    "app-report",
     "app-tower_http",
 ];
-
 const TEXT: &str = match std::str::from_utf8(&[b'x'; 1024]) {
     Ok(text) => text,
     Err(_) => panic!("ASCII"),
@@ -55,6 +56,9 @@ pub(crate) fn answer(runtime: &Runtime, variant: &str, requests: usize) -> usize
         "app-early" => app.layer(EarlyLayer::after(LIMIT)),
         // One whose head could come early, and need not.
         "app-early_asked" => app.layer(EarlyLayer::after(LIMIT).when(|_| true)),
+        "app-report" => app.layer(ObserveLayer::new(&Observer::new().sink(|report: &StreamReport| {
+            std::hint::black_box(report);
+        }))),
         "app-tower_http" => app
             .layer(timeout::ResponseBodyTimeoutLayer::new(LIMIT))
             .layer(timeout::TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, LIMIT)),

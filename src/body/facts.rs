@@ -74,6 +74,11 @@ impl Facts {
         self.tracker
     }
 
+    #[inline]
+    pub(crate) fn tracker_ref(&self) -> &Tracker {
+        &self.tracker
+    }
+
     /// What may still be written is a question to this one.
     pub(crate) fn standing(&self) -> Tracker {
         if self.over || self.keeps_bytes() { Tracker::Opaque } else { self.tracker }
@@ -139,6 +144,12 @@ impl Facts {
 
     pub(crate) fn over(&self) -> bool {
         self.over
+    }
+
+    /// Nobody wants to know of further content.
+    #[inline]
+    pub(crate) fn seek_no_more(&mut self) {
+        (self.choosy, self.seeks) = (false, false);
     }
 
     /// The producer has said something since the last wait.

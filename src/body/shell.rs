@@ -163,7 +163,7 @@ impl<B: Body<Data = Bytes>> Shell<B> {
             Poll::Ready(Some(Ok(frame))) if !this.facts.drops_bom() => {
                 this.facts.passed(frame);
                 if let Some(report) = this.parts.report() {
-                    report.seen.passed(frame, this.facts.tracker());
+                    report.seen.passed(frame, this.facts.tracker_ref());
                 }
                 if this.facts.runs_long(frame) {
                     self.look_at_the_clock();
@@ -242,7 +242,7 @@ impl<B: Body<Data = Bytes>> Shell<B> {
     fn unusual_is_seen(self: Pin<&mut Self>, frame: &Frame<Bytes>) {
         let this = self.project();
         if let Some(report) = this.parts.report() {
-            report.seen.passed(frame, this.facts.tracker());
+            report.seen.passed(frame, this.facts.tracker_ref());
         }
     }
 
@@ -324,12 +324,19 @@ impl<B: Body<Data = Bytes>> Shell<B> {
     fn waits_as_arranged(self: Pin<&mut Self>, cx: &Context<'_>) -> bool {
         let this = self.project();
         let Some(waiting) = this.waiting else {
-            let alone = this.parts.is_empty();
-            if alone && this.parts.more.is_some() {
-                let written = this.facts.take_written();
-                this.parts.wait_is_seen(written, timer::now);
+            if !this.parts.is_empty() {
+                return false;
             }
-            return alone;
+            if let Some(report) = this.parts.report() {
+                let written = this.facts.take_written();
+                if written.is_some() || !report.seen.has_waited() {
+                    report.waits(written, timer::now());
+                }
+                if report.seen.has_content() {
+                    this.facts.seek_no_more();
+                }
+            }
+            return true;
         };
         if let Some(content) = this.facts.take_written() {
             let now = timer::now();

@@ -23,7 +23,7 @@ pub(crate) struct Seen {
 impl Seen {
     /// A frame goes out, after which the wire stands here.
     #[inline]
-    pub(crate) fn passed(&mut self, frame: &Frame<Bytes>, tracker: Tracker) {
+    pub(crate) fn passed(&mut self, frame: &Frame<Bytes>, tracker: &Tracker) {
         let Some(data) = frame.data_ref() else {
             return;
         };
@@ -128,7 +128,7 @@ mod tests {
         let mut tracker = Tracker::new(Dialect::EventStream);
         for chunk in ["data: a\n\n", "data", ": b\n", "\n", ":\n", ": hb\n\n", ""] {
             tracker.advance(chunk.as_bytes());
-            seen.passed(&Frame::data(chunk.into()), tracker);
+            seen.passed(&Frame::data(chunk.into()), &tracker);
         }
         assert_eq!((seen.frames, seen.bytes, seen.events), (7, 26, 2));
     }
