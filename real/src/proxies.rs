@@ -1,4 +1,4 @@
-//! Reverse proxies that wait for their upstream for 2 s and no longer.
+//! Reverse proxies that wait for their upstream for 2 s and no longer, where nothing else is said.
 
 use std::fs;
 use std::net::SocketAddr;
@@ -15,6 +15,11 @@ pub struct Proxy {
 
 /// `more` are further directives of the location.
 pub async fn nginx(program: &Path, upstream: SocketAddr, more: &str) -> Proxy {
+    patient_nginx(program, upstream, 2, more).await
+}
+
+/// One that waits for so many seconds.
+pub async fn patient_nginx(program: &Path, upstream: SocketAddr, seconds: u64, more: &str) -> Proxy {
     let at = free_address();
     let config = format!(
         "daemon off;
@@ -33,7 +38,7 @@ pub async fn nginx(program: &Path, upstream: SocketAddr, more: &str) -> Proxy {
                 listen {at};
                 location / {{
                     proxy_pass http://{upstream};
-                    proxy_read_timeout 2s;
+                    proxy_read_timeout {seconds}s;
                     {more}
                 }}
             }}
@@ -47,13 +52,18 @@ pub async fn nginx(program: &Path, upstream: SocketAddr, more: &str) -> Proxy {
 }
 
 pub async fn haproxy(program: &Path, upstream: SocketAddr) -> Proxy {
+    patient_haproxy(program, upstream, 2).await
+}
+
+/// One that waits for so many seconds.
+pub async fn patient_haproxy(program: &Path, upstream: SocketAddr, seconds: u64) -> Proxy {
     let at = free_address();
     let config = format!(
         "defaults
             mode http
             timeout connect 1m
             timeout client 5m
-            timeout server 2s
+            timeout server {seconds}s
         listen front
             bind {at}
             server upstream {upstream}\n"

@@ -9,6 +9,7 @@ mod haproxy;
 mod last_frame;
 mod mcp;
 mod nginx;
+mod observe;
 mod stall;
 mod timeouts;
 mod wire;
