@@ -83,6 +83,8 @@ mod sync;
 #[cfg(any(test, feature = "test-util"))]
 pub mod testing;
 pub mod timeout;
+#[cfg(feature = "tracing")]
+mod warn;
 
 pub use body::StreamEnd;
 pub use deadline::{

@@ -27,8 +27,8 @@ pub(crate) struct Facts {
     choosy: bool,
     /// What comes has to be looked at for content, because there has been none since the last wait.
     seeks: bool,
-    /// Bytes went out since the last wait.
-    written: bool,
+    /// Frames that went out since the last wait: one bit for each, up to eight.
+    written: u8,
     /// The same when that was last asked: nobody can have flushed them before the turn is over.
     pub(crate) fresh: bool,
     /// The inner body has given bytes.
@@ -60,7 +60,7 @@ impl Facts {
             progress,
             choosy,
             seeks: choosy,
-            written: false,
+            written: 0,
             fresh: false,
             spoken: false,
             over: false,
@@ -104,7 +104,7 @@ impl Facts {
         if data.is_empty() {
             return;
         }
-        self.written = true;
+        self.written = (self.written << 1) | 1;
         self.spoken = true;
         if self.seeks {
             self.seeks = !self.progress.advance(self.tracker, data);
@@ -154,22 +154,27 @@ impl Facts {
 
     /// The producer has said something since the last wait.
     pub(crate) fn has_content(&self) -> bool {
-        self.written && !self.seeks
+        self.written != 0 && !self.seeks
     }
 
     /// A beat goes out.
     pub(crate) fn beaten(&mut self) {
-        self.written = true;
+        self.written = (self.written << 1) | 1;
         self.seeks = true;
         if self.tracker == Tracker::EventStream(Boundary::Start) && self.bom == Bom::Passes {
             self.bom = Bom::Dropped(0);
         }
     }
 
+    /// How many frames went out since the last wait, up to eight.
+    pub(crate) fn frames_written(&self) -> u32 {
+        self.written.count_ones()
+    }
+
     /// Whether bytes went out since the last wait, and whether there was content among them.
     pub(crate) fn take_written(&mut self) -> Option<bool> {
         self.run = 0;
-        let written = std::mem::take(&mut self.written);
+        let written = std::mem::take(&mut self.written) != 0;
         let seeks = std::mem::replace(&mut self.seeks, self.choosy);
         self.fresh = written;
         written.then_some(!seeks)

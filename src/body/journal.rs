@@ -90,6 +90,7 @@ impl Journal {
         notes.beats.sent = notes.beats.sent.saturating_add(beats.sent);
         notes.beats.held = notes.beats.held.saturating_add(beats.held);
         notes.beats.late = notes.beats.late.saturating_add(beats.late);
+        notes.beats.unread = notes.beats.unread.saturating_add(beats.unread);
         notes.interval = notes.interval.into_iter().chain([interval]).min();
     }
 
@@ -177,7 +178,7 @@ mod tests {
     fn several_layers_of_a_kind_add_up() {
         let journal = Journal::new(None);
         let seconds = Duration::from_secs;
-        let beats = |sent, held, late| Beats { sent, held, late };
+        let beats = |sent, held, late| Beats { sent, held, late, unread: 0 };
         journal.beaten(beats(3, 1, 0), seconds(15));
         journal.beaten(beats(u32::MAX, 0, 2), seconds(20));
         journal.queued();

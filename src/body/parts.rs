@@ -209,6 +209,16 @@ impl Memory {
         }
     }
 
+    /// The timer has gone off, and frames have gone out since somebody last waited.
+    #[cold]
+    pub(crate) fn asked_again(&mut self, parts: &Parts, frames: u32, now: Instant) {
+        if let (Some(plan), Some(pulse)) = (&parts.heartbeat, &mut self.pulse) {
+            if let Some(event) = pulse.asked_again(&plan.settings, frames, self.silent_since, now) {
+                plan.tell(&event, now);
+            }
+        }
+    }
+
     pub(crate) fn silent_since(&self) -> Instant {
         self.silent_since
     }
@@ -236,7 +246,7 @@ impl Memory {
         if let (Some(plan), Some(pulse), false) = (&parts.heartbeat, &mut self.pulse, facts.over()) {
             let (due, event) = pulse.due(&plan.settings, facts.standing().place(), self.silent_since, now);
             if let Some(event) = event {
-                plan.tell(&event);
+                plan.tell(&event, now);
             }
             match due {
                 heartbeat::Due::At(at) => until = until.into_iter().chain([at]).min(),

@@ -338,12 +338,18 @@ impl<B: Body<Data = Bytes>> Shell<B> {
             }
             return true;
         };
+        let armed = waiting.timer.is_armed_for(cx);
+        let frames = this.facts.frames_written();
         if let Some(content) = this.facts.take_written() {
             let now = timer::now();
-            waiting.as_mut().project().memory.waits_again(content, now);
+            let memory = waiting.as_mut().project().memory;
+            if !armed {
+                memory.asked_again(this.parts, frames, now);
+            }
+            memory.waits_again(content, now);
             this.parts.wait_is_seen(Some(content), || now);
         }
-        waiting.timer.is_armed_for(cx) && !this.parts.is_told()
+        armed && !this.parts.is_told()
     }
 
     /// Asks the parts what to do about a silence. Ready with something to write into it, or with the end in `next`.

@@ -148,7 +148,7 @@ impl Exchange {
 
     /// The heartbeat of the early response.
     pub(super) fn heartbeat(&self) -> Arc<heartbeat::Plan> {
-        let plan = self.plan.heartbeat.with(None, self.longest);
+        let plan = self.plan.heartbeat.with(None, self.longest, None);
         match self.position.clone().zip(self.plan.position) {
             None => plan,
             Some((position, written)) => {

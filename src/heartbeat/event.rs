@@ -13,11 +13,17 @@ pub enum HeartbeatEvent {
         /// How long the wire has been silent.
         silent: Duration,
     },
-    /// A beat was written later than it should have been, by more than a tenth of its interval and 100 ms: the client
-    /// does not read, or the runtime is busy.
+    /// A beat was written later than it should have been, by more than a tenth of its interval and 100 ms: the runtime was
+    /// late to ask, although it was woken in time.
     Late {
         /// By how much.
         by: Duration,
+    },
+    /// The client did not read for so long that a beat was due, and nobody asked for it; told when it has read on. hyper
+    /// does not ask a body for more while what it has given before is waiting to be read.
+    Unread {
+        /// The wire was silent for as long as this at the least.
+        silent: Duration,
     },
     /// A stream that had a heartbeat has ended. Told once for each.
     Ended {
@@ -38,4 +44,6 @@ pub struct Beats {
     pub held: u32,
     /// Written, but late. They count as sent too.
     pub late: u32,
+    /// Silences in which the client did not read, so that no beat was asked for.
+    pub unread: u32,
 }

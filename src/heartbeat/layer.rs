@@ -48,6 +48,7 @@ struct Choices {
     select: Option<Select>,
     nd_json: bool,
     keep_headers: bool,
+    declare_interval: bool,
 }
 
 type PerRequest = Arc<dyn Fn(&request::Parts) -> Option<HeartbeatOverride> + Send + Sync>;
@@ -64,7 +65,14 @@ impl HeartbeatLayer {
     #[must_use]
     pub fn new(heartbeat: Heartbeat) -> Self {
         let plan = Arc::new(Plan::new(heartbeat));
-        let choices = Choices { plan, per_request: None, select: None, nd_json: false, keep_headers: false };
+        let choices = Choices {
+            plan,
+            per_request: None,
+            select: None,
+            nd_json: false,
+            keep_headers: false,
+            declare_interval: false,
+        };
         Self { choices: Arc::new(choices) }
     }
 
@@ -132,6 +140,14 @@ impl HeartbeatLayer {
     #[must_use]
     pub fn keep_headers(self) -> Self {
         self.with(|choices| choices.keep_headers = true)
+    }
+
+    /// Tells the client the interval, in the response header `Heartbeat-Interval`, where the handler has not set it: in
+    /// seconds, so that a client can take a longer silence for the death of the stream. See the
+    /// [module](super#clients-that-take-silence-for-death). Default: it is not told.
+    #[must_use]
+    pub fn declare_interval(self) -> Self {
+        self.with(|choices| choices.declare_interval = true)
     }
 
     fn with(mut self, change: impl FnOnce(&mut Choices)) -> Self {
@@ -243,9 +259,13 @@ impl Exchange {
         let off = wished.is_some_and(HeartbeatOverride::is_off);
         let body = match dialect {
             Some(dialect) if !off && !select::is_closed(&self.method, &parts) => {
-                let plan = choices.plan.with(wished, self.longest);
+                let idle_timer = self.journal.as_ref().and_then(Journal::idle_timer);
+                let plan = choices.plan.with(wished, self.longest, idle_timer);
                 if !choices.keep_headers {
                     headers::ask_not_to_buffer(&mut parts.headers);
+                }
+                if choices.declare_interval {
+                    headers::declare_interval(&mut parts.headers, &plan.settings);
                 }
                 HeartbeatBody::beating(body, plan, dialect, self.journal.clone())
             }

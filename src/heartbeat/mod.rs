@@ -30,7 +30,8 @@
 //! | the same, inside a line, a BOM, or after a CR whose LF may come | the beat is held, whatever the settings |
 //! | the inner body writes comments of its own | no beats, as long as it does: the wire is not silent |
 //! | the inner body writes *empty* frames | the wire stays silent, so a beat |
-//! | the client does not read | no beats: hyper does not poll the body. At most one, late, when it reads on: [`HeartbeatEvent::Late`] |
+//! | the client does not read | no beats: hyper does not poll the body. Told when it reads on: [`HeartbeatEvent::Unread`] |
+//! | the task is woken in time and asks late | one beat, late: [`HeartbeatEvent::Late`] |
 //! | a BOM comes after a beat that went out first | the BOM is dropped, for it would spoil the first line |
 //! | there were [`most_in_a_row`](Heartbeat::most_in_a_row) beats without content | no more until there is content |
 //! | trailers have been passed on, or the inner body says it is at its end | no more beats |
@@ -60,6 +61,56 @@
 //! A response that gets a heartbeat also gets `X-Accel-Buffering: no`, `Cache-Control: no-cache, no-transform` and
 //! `Incremental: ?1` (RFC 10036), each only where the handler has not set it. [`HeartbeatLayer::keep_headers`] leaves
 //! them alone.
+//!
+//! # Clients that take silence for death
+//!
+//! A connection can be dead without anybody being told. With [`HeartbeatLayer::declare_interval`] a response says how long
+//! its wire is ever silent, in the header `Heartbeat-Interval` (seconds, a decimal of RFC 9651), and a client can give up on
+//! a stream that is silent for longer. Twice as long is a good limit: a beat can be held by an event that is half
+//! written. Count raw bytes, below any parser of events: beats are comments, which parsers swallow.
+//!
+//! JavaScript, with `fetch` (an `EventSource` shows neither headers nor comments; from another origin the server has to
+//! list the header in `Access-Control-Expose-Headers`):
+//!
+//! ```js
+//! const abort = new AbortController();
+//! const response = await fetch("/events", { signal: abort.signal });
+//! const limit = 2000 * Number(response.headers.get("heartbeat-interval") ?? 30);
+//! const reader = response.body.getReader();
+//! for (;;) {
+//!     const timer = setTimeout(() => abort.abort(new Error("the stream is dead")), limit);
+//!     const { done, value } = await reader.read();
+//!     clearTimeout(timer);
+//!     if (done) break;
+//!     parse(value);
+//! }
+//! ```
+//!
+//! Python 3.11, with `httpx`:
+//!
+//! ```py
+//! async with client.stream("GET", "/events", timeout=httpx.Timeout(10, read=None)) as response:
+//!     limit = 2 * float(response.headers.get("heartbeat-interval", 30))
+//!     clock = asyncio.get_running_loop().time
+//!     async with asyncio.timeout(limit) as timer:
+//!         async for chunk in response.aiter_raw():
+//!             timer.reschedule(clock() + limit)
+//!             parse(chunk)
+//! ```
+//!
+//! Rust, with a limit of this crate around a client's body, for which every byte counts:
+//!
+//! ```
+//! # fn read<B: http_body::Body<Data = bytes::Bytes>>(response: http::Response<B>) -> tower_lifeline::TimeoutBody<B> {
+//! use std::time::Duration;
+//! use tower_lifeline::{TimeoutBody, Timeouts};
+//!
+//! let interval = response.headers().get("heartbeat-interval").and_then(|value| value.to_str().ok()?.parse().ok());
+//! let limit = Duration::try_from_secs_f64(2.0 * interval.unwrap_or(30.0)).unwrap_or(Duration::MAX);
+//! let limits = Timeouts::new().first_byte(limit).inter_chunk(limit);
+//! let body = TimeoutBody::new(response.into_body(), limits);
+//! # body }
+//! ```
 //!
 //! # Choosing the numbers
 //!
@@ -123,7 +174,9 @@ mod body;
 mod event;
 mod headers;
 mod layer;
+mod missed;
 mod news;
+mod pace;
 mod plan;
 mod pulse;
 mod select;
@@ -135,6 +188,7 @@ pub use event::{Beats, HeartbeatEvent};
 pub(crate) use headers::ask_not_to_buffer;
 pub use layer::{HeartbeatFuture, HeartbeatLayer, HeartbeatService};
 pub(crate) use news::News;
+pub use pace::Pace;
 pub(crate) use plan::Plan;
 pub(crate) use pulse::{Due, Pulse};
 pub(crate) use select::has_no_body;

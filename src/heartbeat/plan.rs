@@ -1,11 +1,12 @@
 //! What all streams of a layer share: the settings, and the source of their jitter.
 
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
 use super::event::{Beats, HeartbeatEvent};
+use super::missed::Warnings;
 use super::news::News;
 use super::settings::{Heartbeat, HeartbeatOverride};
 use crate::StreamEnd;
@@ -17,32 +18,41 @@ use crate::jitter::Seeds;
 pub(crate) struct Plan {
     pub(crate) settings: Heartbeat,
     pub(crate) seeds: Arc<Seeds>,
+    warnings: Arc<Warnings>,
     /// Of one stream only.
     pub(crate) news: Option<News>,
 }
 
 impl Plan {
     pub(crate) fn new(settings: Heartbeat) -> Self {
-        Self { settings, seeds: Arc::new(Seeds::random()), news: None }
+        Self { settings, seeds: Arc::new(Seeds::random()), warnings: Arc::default(), news: None }
     }
 
     /// The same for one stream that has something to tell in its beats.
     pub(crate) fn with_news(&self, news: News) -> Arc<Self> {
-        let (settings, seeds) = (self.settings.clone(), Arc::clone(&self.seeds));
-        Arc::new(Self { settings, seeds, news: Some(news) })
+        Arc::new(Self { news: Some(news), ..self.changed(self.settings.clone()) })
     }
 
-    /// This plan, or one of its own for a response that wants to be different, or whose caller bears less.
+    fn changed(&self, settings: Heartbeat) -> Self {
+        let (seeds, warnings) = (Arc::clone(&self.seeds), Arc::clone(&self.warnings));
+        Self { settings, seeds, warnings, news: None }
+    }
+
+    /// This plan, or one of its own for a response that wants to be different, whose caller bears less, or whose way has
+    /// an idle timer.
     pub(crate) fn with(
         self: &Arc<Self>,
         wished: Option<&HeartbeatOverride>,
         longest: Option<Duration>,
+        idle_timer: Option<Duration>,
     ) -> Arc<Self> {
-        let longest = longest.filter(|longest| *longest < self.settings.interval || wished.is_some());
-        if wished.is_none() && longest.is_none() {
+        let paced =
+            self.settings.pace.as_ref().map_or(self.settings.interval, |pace| pace.interval(idle_timer));
+        let longest = longest.filter(|longest| *longest < paced || wished.is_some());
+        if wished.is_none() && longest.is_none() && paced == self.settings.interval {
             return Arc::clone(self);
         }
-        let mut settings = self.settings.clone();
+        let mut settings = self.settings.clone().beating_every(paced);
         if let Some(wished) = wished {
             settings = wished.apply(settings);
         }
@@ -50,7 +60,7 @@ impl Plan {
             let interval = settings.interval.min(longest);
             settings = settings.beating_every(interval);
         }
-        Arc::new(Self { settings, seeds: Arc::clone(&self.seeds), news: None })
+        Arc::new(self.changed(settings))
     }
 
     /// A beat for this stream.
@@ -71,13 +81,18 @@ impl Plan {
         if self.settings.most_in_a_row < u32::MAX { Watch::Content } else { Watch::Nothing }
     }
 
-    pub(crate) fn tell(&self, event: &HeartbeatEvent) {
+    pub(crate) fn tell(&self, event: &HeartbeatEvent, now: Instant) {
+        self.warnings.tell(event, self.settings.interval, now);
+        self.told(event);
+    }
+
+    fn told(&self, event: &HeartbeatEvent) {
         if let Some(hook) = &self.settings.hook {
             hook(event);
         }
     }
 
     pub(crate) fn ended(&self, end: StreamEnd, beats: Beats) {
-        self.tell(&HeartbeatEvent::Ended { end, beats });
+        self.told(&HeartbeatEvent::Ended { end, beats });
     }
 }

@@ -56,6 +56,28 @@ impl Pulse {
         }
     }
 
+    /// Somebody asks again, behind so many frames (eight or more cannot be told apart) and when the timer has gone off.
+    /// Whether there was a silence among them in which a beat should have been.
+    pub(crate) fn asked_again(
+        &mut self,
+        settings: &Heartbeat,
+        frames: u32,
+        silent_since: Instant,
+        now: Instant,
+    ) -> Option<HeartbeatEvent> {
+        let limit = settings.interval.saturating_add(tolerance(settings));
+        // However the frames lay, one of the gaps between them was as long as their mean. What was before a beat has been
+        // asked for, and so has a silence in which one was held.
+        let since = silent_since.max(self.last_beat);
+        let silent = now.saturating_duration_since(since) / (frames + 1);
+        let missed = frames < 8 && silent > limit && settings.rhythm == Rhythm::Silence;
+        if !missed || self.told || settings.beat.is_none() || self.in_a_row >= settings.most_in_a_row {
+            return None;
+        }
+        self.beats.unread = self.beats.unread.saturating_add(1);
+        Some(HeartbeatEvent::Unread { silent })
+    }
+
     /// Asked while the stream waits.
     pub(crate) fn due(
         &mut self,
@@ -86,7 +108,7 @@ impl Pulse {
             return (Due::Written(None), self.hold(now - silent_since));
         }
         let by = now - at.max(silent_since);
-        let late = by > Duration::from_millis(100).max(settings.interval / 10);
+        let late = by > tolerance(settings);
         (Due::Beat, late.then(|| self.late(by)))
     }
 
@@ -115,4 +137,9 @@ impl Pulse {
         self.beats.late = self.beats.late.saturating_add(1);
         HeartbeatEvent::Late { by }
     }
+}
+
+/// A beat that comes so much later is worth a word.
+fn tolerance(settings: &Heartbeat) -> Duration {
+    Duration::from_millis(100).max(settings.interval / 10)
 }

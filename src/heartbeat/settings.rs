@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::beat::{Beat, MOST_BYTES};
 use super::event::HeartbeatEvent;
+use super::pace::Pace;
 use crate::ConfigError;
 use crate::error::valid;
 
@@ -49,6 +50,7 @@ pub struct Heartbeat {
     pub(super) pad_first: usize,
     pub(super) most_in_a_row: u32,
     pub(super) hook: Option<Hook>,
+    pub(super) pace: Option<Pace>,
 }
 
 pub(super) type Hook = Arc<dyn Fn(&HeartbeatEvent) + Send + Sync>;
@@ -93,6 +95,7 @@ impl Default for Heartbeat {
             pad_first: 0,
             most_in_a_row: u32::MAX,
             hook: None,
+            pace: None,
         }
     }
 }
@@ -116,6 +119,56 @@ impl Heartbeat {
     /// When the interval is shorter than a millisecond.
     pub fn try_every(interval: Duration) -> Result<Self, ConfigError> {
         Self::default().try_interval(interval)
+    }
+
+    /// A heartbeat that finds its interval by itself, between these two.
+    ///
+    /// It begins with `min`. [`Pace::probe`] lets an operator try longer ones; where an
+    /// [`Observer`](crate::observe::Observer) outside of the layer has then inferred an idle timer from the streams that
+    /// broke, those that begin from then on beat twice as often as that needs, each path class for itself. The interval of a
+    /// stream never changes while it runs, and it never gets longer without an operator. Reports have it.
+    ///
+    /// ```
+    /// use std::time::Duration;
+    /// use tower_lifeline::Heartbeat;
+    ///
+    /// let heartbeat = Heartbeat::adaptive(Duration::from_secs(5), Duration::from_secs(120));
+    /// let pace = heartbeat.pace().unwrap();
+    ///
+    /// assert_eq!(pace.interval(None), Duration::from_secs(5));
+    /// pace.probe();
+    /// assert_eq!(pace.interval(None), Duration::from_secs(10));
+    /// assert_eq!(pace.interval(Some(Duration::from_secs(14))), Duration::from_secs(7));
+    /// ```
+    ///
+    /// # Panics
+    ///
+    /// When `min` is shorter than a millisecond or longer than `max`. [`try_adaptive`](Self::try_adaptive) returns that as
+    /// an error.
+    #[must_use]
+    #[track_caller]
+    pub fn adaptive(min: Duration, max: Duration) -> Self {
+        valid(Self::try_adaptive(min, max))
+    }
+
+    /// [`adaptive`](Self::adaptive) that returns what is wrong with the bounds.
+    ///
+    /// # Errors
+    ///
+    /// When `min` is shorter than a millisecond or longer than `max`.
+    pub fn try_adaptive(min: Duration, max: Duration) -> Result<Self, ConfigError> {
+        if max < min {
+            return Err(ConfigError::new(format!(
+                "the longest interval of an adaptive heartbeat is at least the shortest of {min:?}, got {max:?}"
+            )));
+        }
+        Ok(Self { pace: Some(Pace::between(min, max)), ..Self::try_every(min)? })
+    }
+
+    /// The handle to the pace of an [`adaptive`](Self::adaptive) heartbeat.
+    #[must_use]
+    pub fn pace(&self) -> Option<Pace> {
+        self.pace.clone()
     }
 
     /// What is written. Default: a comment line, `:⏎`.
@@ -242,7 +295,7 @@ impl Heartbeat {
         self
     }
 
-    /// How long the wire may be silent.
+    /// How long the wire may be silent. Of an [`adaptive`](Self::adaptive) heartbeat it is the shortest interval.
     #[must_use]
     pub fn interval(&self) -> Duration {
         self.interval

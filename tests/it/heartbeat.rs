@@ -145,7 +145,7 @@ async fn a_held_beat_is_told_once_a_silence() {
         [
             "Held { silent: 15s }",
             "Held { silent: 15s }",
-            "Ended { end: Finished, beats: Beats { sent: 1, held: 2, late: 0 } }"
+            "Ended { end: Finished, beats: Beats { sent: 1, held: 2, late: 0, unread: 0 } }"
         ]
     );
 }
@@ -163,7 +163,7 @@ async fn a_late_beat_is_told_and_so_is_a_drop() {
         // A tenth of an interval is no delay worth a word; 25 s are.
         assert_eq!(told(), ["Late { by: 25s }"]);
     }
-    assert_eq!(told(), ["Ended { end: Dropped, beats: Beats { sent: 3, held: 0, late: 1 } }"]);
+    assert_eq!(told(), ["Ended { end: Dropped, beats: Beats { sent: 3, held: 0, late: 1, unread: 0 } }"]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -172,7 +172,10 @@ async fn every_end_is_told_once() {
     {
         let (heartbeat, told) = telling(Heartbeat::default());
         drawn(inner, heartbeat).await;
-        assert_eq!(told(), [format!("Ended {{ end: {end}, beats: Beats {{ sent: 0, held: 0, late: 0 }} }}")]);
+        assert_eq!(
+            told(),
+            [format!("Ended {{ end: {end}, beats: Beats {{ sent: 0, held: 0, late: 0, unread: 0 }} }}")]
+        );
     }
 }
 
