@@ -40,6 +40,7 @@
 //! | [`GateLayer`] | bounds concurrency up to the end of the *body*; the rest waits for a bounded time, or is refused with an answer | here |
 //! | [`DrainLayer`] | when the server stops, streams leave between two events, spread over a window, with a goodbye; old streams make room | here |
 //! | [`EarlyLayer`] | bytes on the wire while the handler still thinks: an early head, beats, and the answer when it comes | here |
+//! | [`ObserveLayer`] | reports who ended each stream and why, and names what on the way cuts them | here |
 //!
 //! [`guide`] says which of them, in which order and with which numbers.
 //!
@@ -58,9 +59,11 @@
 //!
 //! All layers are always here. Features add what needs a dependency, or is only for tests:
 //!
-//! - `axum`: [`Deadline`] as an argument of axum handlers.
+//! - `axum`: [`Deadline`] as an argument of axum handlers, and the path that axum has matched in reports.
 //! - `h2`: an HTTP/2 stream that a limit or a drain aborts is reset with `CANCEL` instead of `INTERNAL_ERROR`.
+//! - `metrics`: reports as metrics of the `metrics` facade.
 //! - `signal`: [`Drain::on_signal`] listens to SIGINT and SIGTERM.
+//! - `tracing`: reports as events of `tracing`, and warnings of heartbeats that were missed.
 //! - `test-util`: [`testing`], streams as lines of text for tests of your own.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -100,6 +103,7 @@ pub use heartbeat::{
     Beat, Beats, Heartbeat, HeartbeatBody, HeartbeatEvent, HeartbeatLayer, HeartbeatOverride, MidEvent,
     Rhythm,
 };
+pub use observe::{ObserveLayer, Observer, StreamReport};
 pub use path::{Hop, HopPath};
 pub use reject::{Caller, Ending, Protocol, Refusal};
 pub use stall::{StallBody, StallError, StallLayer};
