@@ -88,7 +88,7 @@ async fn an_errors_event_stream_is_not_read() {
 #[tokio::test(start_paused = true)]
 async fn a_long_error_is_cut_and_says_so() {
     let row = Row::new(|| {
-        let long = format!("0s='{}' 5s='{}'", "a".repeat(10_000), "b".repeat(10_000));
+        let long = format!("0s='{}' 5s='{}' 9s=end", "a".repeat(10_000), "b".repeat(10_000));
         status(500, of_type("text/plain", &long))
     });
     let body = "a".repeat(10_000) + &"b".repeat(16 * 1024 - 10_000);
