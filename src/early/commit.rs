@@ -13,18 +13,22 @@ pub(super) fn is_possible(method: &Method, headers: &HeaderMap) -> bool {
     method != Method::HEAD && method != Method::CONNECT && !headers.contains_key(UPGRADE)
 }
 
-/// The choice where the operator has not made another: the client names event streams among what it takes, and speaks
-/// nothing in which they have no place.
+/// Whether events have a place in what the caller speaks. No setting overrules this either.
+pub(super) fn takes_events(protocol: Protocol) -> bool {
+    match protocol {
+        Protocol::Http | Protocol::JsonRpc => true,
+        Protocol::Grpc | Protocol::GrpcWeb | Protocol::Connect => false,
+    }
+}
+
+/// The choice where the operator has not made another: the client names event streams among what it takes.
 pub(super) fn by_accept(method: &Method, headers: &HeaderMap) -> bool {
     if !(method == Method::GET || method == Method::POST) || !accept::lists(headers, "text/event-stream") {
         return false;
     }
-    match Protocol::of_request(headers) {
-        Protocol::Http => true,
-        // A GET opens MCP's stream of notifications, to which 405 is an answer that clients wait for.
-        Protocol::JsonRpc => method == Method::POST && accept::lists(headers, "application/json"),
-        Protocol::Grpc | Protocol::GrpcWeb | Protocol::Connect => false,
-    }
+    // A GET opens MCP's stream of notifications, to which 405 is an answer that clients wait for.
+    Protocol::of_request(headers) != Protocol::JsonRpc
+        || method == Method::POST && accept::lists(headers, "application/json")
 }
 
 /// What to do about a handler that has not answered.
@@ -62,8 +66,8 @@ mod tests {
     fn which_requests() {
         let check = |method: Method, fields: &[(HeaderName, &'static str)], chosen| {
             let headers = headers(fields);
-            let possible = is_possible(&method, &headers) && by_accept(&method, &headers);
-            assert_eq!(possible, chosen, "{method} {fields:?}");
+            let possible = is_possible(&method, &headers) && takes_events(Protocol::of_request(&headers));
+            assert_eq!(possible && by_accept(&method, &headers), chosen, "{method} {fields:?}");
         };
         let (events, both) = ((ACCEPT, "text/event-stream"), (ACCEPT, "application/json, text/event-stream"));
         let json = (CONTENT_TYPE, "application/json");

@@ -75,8 +75,8 @@ impl EarlyLayer {
         Self { plan: Arc::new(Plan::new(threshold)) }
     }
 
-    /// Which responses may come early. It replaces the default choice; HEAD, CONNECT and upgrades are left alone whatever
-    /// it says.
+    /// Which responses may come early. It replaces the default choice; HEAD, CONNECT, upgrades and the RPC protocols (gRPC,
+    /// gRPC-Web, Connect) are left alone whatever it says.
     ///
     /// ```
     /// use std::time::Duration;
@@ -181,7 +181,16 @@ where
     }
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
-        let (request, exchange) = self.layer.plan.exchange(request);
+        let plan = &self.layer.plan;
+        let (mut request, chosen) = match &plan.chooses {
+            None => (request, None),
+            Some(chooses) => {
+                let (parts, body) = request.into_parts();
+                let chosen = chooses(&parts);
+                (Request::from_parts(parts, body), Some(chosen))
+            }
+        };
+        let exchange = plan.exchange(&mut request, chosen);
         EarlyFuture { inner: Some(self.inner.call(request)), exchange, waiting: None }
     }
 }

@@ -83,8 +83,8 @@
 //! | the request says `Expect: 100-continue` | no early head before the request's body has been asked for, see below |
 //!
 //! **Which requests.** GET and POST whose `Accept` names `text/event-stream`, and not with `q=0`; of MCP's only a POST that
-//! lists JSON as well, because a GET there waits for a 405. [`EarlyLayer::when`] chooses otherwise. HEAD, CONNECT and
-//! upgrades are left alone whatever it says.
+//! lists JSON as well, because a GET there waits for a 405. [`EarlyLayer::when`] chooses otherwise. HEAD, CONNECT,
+//! upgrades and the RPC protocols (gRPC, gRPC-Web, Connect) are left alone whatever it says.
 //!
 //! **`Expect: 100-continue`.** Such a client sends its body when it is told to, and a final status instead of that would be
 //! its answer. hyper tells it when the body is first polled, which only somebody who wraps the body can see: a
@@ -134,7 +134,8 @@
 //! - What ends streams from the outside sees an event stream that stands between two events, says goodbye there, and drops
 //!   the handler with the body.
 //! - A [`HeartbeatLayer`](crate::HeartbeatLayer) may stand on either side: whoever is outside is silent as long as somebody
-//!   inside writes. This layer beats only where the head was early.
+//!   inside writes. This layer beats only where the head was early, and then a handler's
+//!   [`HeartbeatOverride`](crate::HeartbeatOverride) comes too late for it.
 //! - Compression goes outside, and must leave event streams alone or flush each frame, as for heartbeats.
 //!
 //! # What it does not do

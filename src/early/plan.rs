@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderValue};
+use http::header::{CONTENT_TYPE, EXPECT, HeaderValue};
 use http::{Request, Response, request};
 
 use super::commit;
@@ -73,25 +73,25 @@ impl Plan {
         }
     }
 
-    /// What this request leaves behind, if its response may come early.
-    pub(super) fn exchange<B>(self: &Arc<Self>, mut request: Request<B>) -> (Request<B>, Option<Exchange>) {
-        if !commit::is_possible(request.method(), request.headers()) {
-            return (request, None);
+    /// What this request leaves behind, if its response may come early. `chosen`: by the operator's own choice, if there
+    /// is one.
+    #[inline]
+    pub(super) fn exchange<B>(
+        self: &Arc<Self>,
+        request: &mut Request<B>,
+        chosen: Option<bool>,
+    ) -> Option<Exchange> {
+        let (method, headers) = (request.method(), request.headers());
+        if !chosen.unwrap_or_else(|| commit::by_accept(method, headers)) {
+            return None;
         }
-        let chosen = match &self.chooses {
-            None => commit::by_accept(request.method(), request.headers()),
-            Some(chooses) => {
-                let (parts, body) = request.into_parts();
-                let chosen = chooses(&parts);
-                request = Request::from_parts(parts, body);
-                chosen
-            }
-        };
-        if !chosen {
-            return (request, None);
-        }
-        let protocol = Protocol::of_request(request.headers());
-        let asked = request.headers().contains_key(http::header::EXPECT).then(Asked::default);
+        let protocol = Protocol::of_request(headers);
+        let possible = commit::is_possible(method, headers) && commit::takes_events(protocol);
+        possible.then(|| self.left_by(request, protocol))
+    }
+
+    fn left_by<B>(self: &Arc<Self>, request: &mut Request<B>, protocol: Protocol) -> Exchange {
+        let asked = request.headers().contains_key(EXPECT).then(Asked::default);
         let extensions = request.extensions_mut();
         if let Some(asked) = &asked {
             extensions.insert(asked.clone());
@@ -104,15 +104,14 @@ impl Plan {
                 position
             })
         });
-        let exchange = Exchange {
+        Exchange {
             plan: Arc::clone(self),
             protocol,
             id: extensions.get::<RequestId>().cloned(),
             longest: extensions.get::<SilenceHint>().map(SilenceHint::beat),
             asked,
             position,
-        };
-        (request, Some(exchange))
+        }
     }
 }
 

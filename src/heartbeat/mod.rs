@@ -163,7 +163,7 @@
 //! # What it does not do
 //!
 //! - It does not notice a client that stopped reading: beats are small, and the kernel takes thousands of them.
-//! - It does not beat before the handler has answered.
+//! - It does not beat before the handler has answered. [`EarlyLayer`](crate::EarlyLayer) can.
 //! - It does not tell the *client* that the producer is alive; only an event can, and a layer does not know. See
 //!   [`Beat`].
 //! - A comment that begins in the middle of a chunk and is cut by its end is taken for a field until the next blank line.

@@ -94,6 +94,11 @@ where
 /// The head of a stream that was begun early.
 const EARLY: &str = "200 text/event-stream: ";
 
+/// An in-stream error for an `EventSource`, and the end behind it.
+fn failed(at: &str, status: u16, message: &str) -> String {
+    format!(r#"{at}='event: error\ndata: {{"status":{status},"message":"{message}"}}\n\n' {at}=end"#)
+}
+
 type Handler = Arc<dyn Fn(Duration) -> Answering + Send + Sync>;
 
 /// One row of the table: a request, and the answer that a handler has for it.

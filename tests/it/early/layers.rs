@@ -75,12 +75,19 @@ async fn who_waits_in_the_queue_is_told_the_place_when_it_changes() {
     };
     check(
         TellPosition::Comment,
-        r"0s=': queue position 2\n' 15s=: 30s=': queue position 1\n' 45s=: 60s=: 75s=': queue position 0\n' 90s=: 105s=: 110s=a 110s=end",
+        concat!(
+            r"0s=': queue position 2\n' 15s=: 30s=': queue position 1\n' 45s=: 60s=: ",
+            r"75s=': queue position 0\n' 90s=: 105s=: 110s=a 110s=end"
+        ),
     )
     .await;
     check(
         TellPosition::Event,
-        r#"0s='event: queue\ndata: {"position":2}\n\n' 15s=: 30s='event: queue\ndata: {"position":1}\n\n' 45s=: 60s=: 75s='event: queue\ndata: {"position":0}\n\n' 90s=: 105s=: 110s=a 110s=end"#,
+        concat!(
+            r#"0s='event: queue\ndata: {"position":2}\n\n' 15s=: "#,
+            r#"30s='event: queue\ndata: {"position":1}\n\n' 45s=: 60s=: "#,
+            r#"75s='event: queue\ndata: {"position":0}\n\n' 90s=: 105s=: 110s=a 110s=end"#
+        ),
     )
     .await;
 }

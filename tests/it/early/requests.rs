@@ -66,6 +66,8 @@ async fn a_predicate_chooses_among_all_that_can_be() {
     for method in [Method::HEAD, Method::CONNECT] {
         assert_eq!(seen(&all, request(method, &events)).await, LEFT_ALONE);
     }
+    let grpc = [("content-type", "application/grpc")];
+    assert_eq!(seen(&all, request(Method::POST, &grpc)).await, LEFT_ALONE);
     let upgrade = [("accept", "text/event-stream"), ("upgrade", "websocket")];
     assert_eq!(seen(&all, request(Method::GET, &upgrade)).await, LEFT_ALONE);
 }

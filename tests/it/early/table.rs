@@ -1,5 +1,5 @@
-//! Every answer that a handler can give, before the threshold and after it: a test a row, in memory and over both versions
-//! of HTTP.
+//! Every answer that a handler can give, before the threshold and after it: a test a row, in memory and over both
+//! versions of HTTP.
 
 use super::*;
 
@@ -62,15 +62,14 @@ async fn an_error_is_an_event() {
     let row = Row::new(|| status(404, of_type("application/problem+json", r#"0s='{"title":"no"}' 0s=end"#)));
     row.is(
         r#"404 application/problem+json: 0s='{"title":"no"}' 0s=end"#,
-        r#"26s='event: error\ndata: {"status":404,"message":"The answer is an error (404 Not Found).","content_type":"application/problem+json","body":"{\\"title\\":\\"no\\"}"}\n\n' 26s=end"#,
+        concat!(
+            r#"26s='event: error\ndata: {"status":404,"message":"The answer is an error (404 Not Found).","#,
+            r#""content_type":"application/problem+json","body":"{\\"title\\":\\"no\\"}"}\n\n' 26s=end"#
+        ),
     )
     .await;
     let row = Row::new(|| bare(500));
-    row.is(
-        "500 -: 0s=end",
-        r#"26s='event: error\ndata: {"status":500,"message":"The answer is an error (500 Internal Server Error)."}\n\n' 26s=end"#,
-    )
-    .await;
+    row.is("500 -: 0s=end", &failed("26s", 500, "The answer is an error (500 Internal Server Error).")).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -79,7 +78,8 @@ async fn an_errors_event_stream_is_not_read() {
     row.check(
         SLOW,
         &format!(
-            r#"{EARLY}0s=: 15s=: 26s='event: error\ndata: {{"status":500,"message":"The answer is an error (500 Internal Server Error)."}}\n\n' 26s=end"#
+            "{EARLY}0s=: 15s=: {}",
+            failed("26s", 500, "The answer is an error (500 Internal Server Error).")
         ),
     )
     .await;
@@ -92,9 +92,9 @@ async fn a_long_error_is_cut_and_says_so() {
         status(500, of_type("text/plain", &long))
     });
     let body = "a".repeat(10_000) + &"b".repeat(16 * 1024 - 10_000);
-    let told = format!(
-        r#"{EARLY}0s=: 15s=: 30s=: 31s='event: error\ndata: {{"status":500,"message":"The answer is an error (500 Internal Server Error).","content_type":"text/plain","body":"{body}","truncated":true}}\n\n' 31s=end"#
-    );
+    let members = format!(r#""content_type":"text/plain","body":"{body}","truncated":true"#);
+    let told = failed("31s", 500, "The answer is an error (500 Internal Server Error).");
+    let told = format!("{EARLY}0s=: 15s=: 30s=: {}", told.replace("\"}", &format!("\",{members}}}")));
     assert!(row.seen(SLOW).await == told);
 }
 
@@ -112,11 +112,7 @@ async fn a_redirect_is_an_error_that_says_where_to() {
         response.headers_mut().insert("location", "/login".parse().unwrap());
         response
     });
-    row.is(
-        "303 -: 0s=end",
-        r#"26s='event: error\ndata: {"status":303,"message":"The answer is a redirect to /login (303 See Other)."}\n\n' 26s=end"#,
-    )
-    .await;
+    row.is("303 -: 0s=end", &failed("26s", 303, "The answer is a redirect to /login (303 See Other).")).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -129,7 +125,7 @@ async fn a_compressed_answer_is_an_error() {
         });
         row.is(
             &format!(r"200 {media_type}: 0s='\x1F\x8B' 0s=end"),
-            r#"26s='event: error\ndata: {"status":500,"message":"The answer has an encoding (gzip) and cannot become events."}\n\n' 26s=end"#,
+            &failed("26s", 500, "The answer has an encoding (gzip) and cannot become events."),
         )
         .await;
     }
@@ -140,7 +136,7 @@ async fn what_is_no_text_is_an_error() {
     let row = Row::new(|| of_type("image/png", r"0s='\x89PNG' 0s=end"));
     row.is(
         r"200 image/png: 0s='\x89PNG' 0s=end",
-        r#"26s='event: error\ndata: {"status":500,"message":"The answer (image/png) cannot become events."}\n\n' 26s=end"#,
+        &failed("26s", 500, "The answer (image/png) cannot become events."),
     )
     .await;
 }
@@ -150,7 +146,7 @@ async fn json_that_breaks_off_is_an_error_and_no_half_event() {
     let row = Row::new(|| json(r#"0s='{"a"' 1s=error(broken)"#));
     row.is(
         r#"200 application/json: 0s='{"a"' 1.005s=error(broken)"#,
-        r#"27s='event: error\ndata: {"status":500,"message":"The answer broke off."}\n\n' 27s=end"#,
+        &failed("27s", 500, "The answer broke off."),
     )
     .await;
 }
@@ -175,10 +171,11 @@ async fn a_service_that_fails_is_an_error_without_its_words() {
     };
     let before = row(get).seen(FAST).await;
     assert_eq!(before, "no response: the password is 1234", "the service's own error, as it is");
-    let failed = r#"26s='event: error\ndata: {"status":500,"message":"The service failed."}\n\n' 26s=end"#;
+    let failed = &failed("26s", 500, "The service failed.");
     row(get).check(SLOW, &format!("{EARLY}0s=: 15s=: {failed}")).await;
-    let failed = r#"26s='event: message\ndata: {"jsonrpc":"2.0","error":{"code":-32603,"message":"The service failed.","data":{"status":500}}}\n\n' 26s=end"#;
-    row(mcp).check(SLOW, &format!("{EARLY}0s=: 15s=: {failed}")).await;
+    let error = r#"{"code":-32603,"message":"The service failed.","data":{"status":500}}"#;
+    let line = format!(r#"26s='event: message\ndata: {{"jsonrpc":"2.0","error":{error}}}\n\n' 26s=end"#);
+    row(mcp).check(SLOW, &format!("{EARLY}0s=: 15s=: {line}")).await;
 }
 
 #[tokio::test(start_paused = true)]
@@ -232,9 +229,7 @@ async fn an_answer_that_is_ready_with_the_threshold_is_in_time() {
     row.check(THRESHOLD, "404 -: 0s=end").await;
     row.check(
         THRESHOLD + Duration::from_millis(1),
-        &format!(
-            r#"{EARLY}0s=: 1ms='event: error\ndata: {{"status":404,"message":"The answer is an error (404 Not Found)."}}\n\n' 1ms=end"#
-        ),
+        &format!("{EARLY}0s=: {}", failed("1ms", 404, "The answer is an error (404 Not Found).")),
     )
     .await;
 }
