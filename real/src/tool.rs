@@ -36,7 +36,6 @@ impl ServerHandler for Thinker {
 }
 
 /// The server at `/mcp`. It answers in JSON, so there is no head before the tool has done its work.
-#[must_use]
 pub fn app() -> Router {
     let config =
         StreamableHttpServerConfig::default().with_legacy_session_mode(false).with_json_response(true);
