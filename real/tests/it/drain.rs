@@ -260,7 +260,13 @@ async fn hyper_utils_graceful_shutdown_returns_when_the_streams_have_left() {
                     () = &mut begun => break,
                 }
             }
-            drain.bound(async { Ok::<_, Infallible>(graceful.shutdown().await) }).await.unwrap();
+            drain
+                .bound(async {
+                    graceful.shutdown().await;
+                    Ok::<_, Infallible>(())
+                })
+                .await
+                .unwrap();
         }
     });
     let mut client = Client::connect(at, Version::HTTP_11).await;
