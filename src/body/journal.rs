@@ -123,13 +123,11 @@ impl Journal {
     }
 
     /// The head was sent without waiting for the handler's.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for early commit"))]
     pub(crate) fn committed_early(&self, now: Instant) {
         self.notes().committed.get_or_insert(now);
     }
 
     /// The handler's own head is there, behind one that was sent early.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for early commit"))]
     pub(crate) fn answered_late(&self, now: Instant) {
         self.notes().answered.get_or_insert(now);
     }

@@ -15,7 +15,7 @@ use super::late::Late;
 use super::plan::Exchange;
 use super::splice::Splice;
 use crate::BoxError;
-use crate::body::{Facts, Parts, Shell, Watch};
+use crate::body::{Facts, More, Parts, Shell, Watch};
 use crate::dialect::{Dialect, Tracker};
 
 /// A handler's future, as a service that answers with a body makes it. Implemented for all of them that are `Unpin`.
@@ -80,8 +80,9 @@ impl<F: Handling> EarlyBody<F> {
     pub(super) fn committed(future: F, exchange: Exchange) -> Self {
         let plan = exchange.heartbeat();
         let facts = Facts::new(Tracker::new(Dialect::EventStream), plan.watch());
+        let more = More::with(exchange.journal());
         let early = Box::pin(Early::Thinking { future, exchange: Some(exchange) });
-        let parts = Parts { heartbeat: Some(plan), ..Parts::default() };
+        let parts = Parts { heartbeat: Some(plan), more, ..Parts::default() };
         Self { shell: Shell::new(Inner::Early { early }, facts, parts) }
     }
 }

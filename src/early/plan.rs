@@ -13,6 +13,7 @@ use super::commit;
 use super::failure::Failure;
 use super::format::{ErrorEvent, ErrorFormat};
 use super::late::{Committed, EarlyStats, Late};
+use crate::body::{Journal, now};
 use crate::deadline::SilenceHint;
 use crate::gate::QueuePosition;
 use crate::heartbeat::{self, News, ask_not_to_buffer};
@@ -111,6 +112,7 @@ impl Plan {
             longest: extensions.get::<SilenceHint>().map(SilenceHint::beat),
             asked,
             position,
+            journal: Journal::of(extensions),
         }
     }
 }
@@ -137,6 +139,7 @@ pub(super) struct Exchange {
     /// The client waits for a word before it sends the request's body.
     asked: Option<Asked>,
     position: Option<QueuePosition>,
+    journal: Option<Journal>,
 }
 
 impl Exchange {
@@ -156,9 +159,17 @@ impl Exchange {
         }
     }
 
+    /// What the stream behind the early head notes.
+    pub(super) fn journal(&self) -> Option<Journal> {
+        self.journal.clone()
+    }
+
     /// The early head, with this body.
     pub(super) fn commit<B>(&self, body: B) -> Response<B> {
         self.plan.counts.committed.fetch_add(1, Relaxed);
+        if let Some(journal) = &self.journal {
+            journal.committed_early(now());
+        }
         let mut response = Response::new(body);
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
@@ -169,7 +180,7 @@ impl Exchange {
 
     /// The answer has come: tells what of it cannot be sent, and takes the request's `id` from it, if it knows it.
     pub(super) fn answered(&mut self, late: &Late) {
-        self.plan.counts.answered.fetch_add(1, Relaxed);
+        self.comes();
         if let Some(hook) = &self.plan.on_late {
             hook(late);
         }
@@ -182,13 +193,21 @@ impl Exchange {
         self.id = told.or(self.id.take());
     }
 
+    /// The handler has come to its end, with an answer or without.
+    fn comes(&self) {
+        self.plan.counts.answered.fetch_add(1, Relaxed);
+        if let Some(journal) = &self.journal {
+            journal.answered_late(now());
+        }
+    }
+
     pub(super) fn failed(&mut self, kind: super::FailureKind, late: Late) -> Failure {
         Failure::of_answer(kind, late, self.id.take())
     }
 
     /// There is no answer.
     pub(super) fn has_no_answer(&mut self, error: BoxError) -> Failure {
-        self.plan.counts.answered.fetch_add(1, Relaxed);
+        self.comes();
         Failure::of_service(error, self.id.take())
     }
 
