@@ -15,6 +15,7 @@
 //! | a deploy hangs on open streams, or cuts them and all clients come back at once | [`DrainLayer`](crate::DrainLayer) |
 //! | a hop ends streams at a fixed age | [`DrainLayer::max_age`](crate::DrainLayer::max_age) |
 //! | under load everybody waits and nobody is served | [`GateLayer`](crate::GateLayer) |
+//! | clients that stop reading hold producers and permits | [`StallLayer`](crate::StallLayer) |
 //!
 //! # In which order
 //!
@@ -24,12 +25,13 @@
 //! use std::time::Duration;
 //! use tower::ServiceBuilder;
 //! use tower_lifeline::{
-//!     DeadlineHeader, DeadlineLayer, Drain, DrainLayer, EarlyLayer, Gate, GateLayer, HeartbeatLayer, TimeoutLayer,
-//!     Timeouts,
+//!     DeadlineHeader, DeadlineLayer, Drain, DrainLayer, EarlyLayer, Gate, GateLayer, HeartbeatLayer, StallLayer,
+//!     TimeoutLayer, Timeouts,
 //! };
 //!
 //! let (drain, gate) = (Drain::new(), Gate::new(512));
 //! let layers = ServiceBuilder::new()
+//!     .layer(StallLayer::new(Duration::from_secs(60)))
 //!     .layer(DrainLayer::new(&drain))
 //!     .layer(EarlyLayer::after(Duration::from_secs(10)))
 //!     .layer(DeadlineLayer::new().trust(DeadlineHeader::RequestTimeout))
@@ -39,7 +41,9 @@
 //! # let _ = layers;
 //! ```
 //!
-//! - The drain first: whatever waits or is refused further in has somebody to tell it that the server stops.
+//! - The stall layer around all others: it sees what is taken of the stream in the end, a beat too, and drops all that is
+//!   inside. A permit that is outside of it is not given back.
+//! - Then the drain: whatever waits or is refused further in has somebody to tell it that the server stops.
 //! - Then an early head, and only if you want it: it turns what all that follows refuses after its threshold into errors in
 //!   the stream.
 //! - Deadlines next: the gate does not let a request wait longer than its deadline, and the timeouts end it in time.
@@ -57,6 +61,7 @@
 //! - Inter-chunk: longer than the longest pause that a healthy producer makes. It has nothing to do with the proxies: the
 //!   heartbeat takes care of those.
 //! - Headers and first byte: what a client will really wait for.
+//! - The stall limit: longer than the slowest client takes for 1.6 MB, see [`stall`](crate::stall#choosing-the-numbers).
 //! - The gate: requests in flight are arrivals a second times seconds each. [`Gate::advice`](crate::Gate::advice) tells when a
 //!   queue is too long to be of use.
 //!
@@ -99,3 +104,4 @@
 //! | shed | to refuse because there is too much to do |
 //! | drain | to let everybody leave who is here, because the server stops |
 //! | goodbye | what a stream says when it leaves though nothing has failed |
+//! | stall | a reader takes nothing while there is something to take |

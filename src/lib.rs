@@ -41,6 +41,7 @@
 //! | [`DrainLayer`] | when the server stops, streams leave between two events, spread over a window, with a goodbye; old streams make room | here |
 //! | [`EarlyLayer`] | bytes on the wire while the handler still thinks: an early head, beats, and the answer when it comes | here |
 //! | [`ObserveLayer`] | reports who ended each stream and why, and names what on the way cuts them | here |
+//! | [`StallLayer`] | takes the body away from a client that has stopped reading, and its permit with it | here |
 //!
 //! [`guide`] says which of them, in which order and with which numbers.
 //!
@@ -50,7 +51,7 @@
 //! - What is ready goes first; timers come second.
 //! - `size_hint` and `is_end_stream` stay true, so a plain response keeps its `Content-Length`.
 //! - A layer that has nothing to do with a response costs nothing but the passing on.
-//! - Nothing is spawned. Dropping a future or a body gives everything back.
+//! - Nothing is spawned, but for one task of a [`StallLayer`]. Dropping a future or a body gives everything back.
 //! - A wrong setting is refused when it is made. Every panicking setter has a `try_` twin.
 //!
 //! Bodies must be polled inside a tokio runtime with its timer enabled, and carry `Data = Bytes`.
@@ -62,7 +63,9 @@
 //! - `axum`: [`Deadline`] as an argument of axum handlers, and the path that axum has matched in reports.
 //! - `h2`: an HTTP/2 stream that a limit or a drain aborts is reset with `CANCEL` instead of `INTERNAL_ERROR`.
 //! - `metrics`: reports as metrics of the `metrics` facade.
+//! - `serve`: [`stall::AbortableListener`], connections of `axum::serve` that can be ended.
 //! - `signal`: [`Drain::on_signal`] listens to SIGINT and SIGTERM.
+//! - `socket2`: [`stall::set_user_timeout`], on Linux.
 //! - `tracing`: reports as events of `tracing`, and warnings of heartbeats that were missed.
 //! - `test-util`: [`testing`], streams as lines of text for tests of your own.
 

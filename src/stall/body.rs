@@ -20,9 +20,9 @@ use crate::dialect::Tracker;
 pin_project! {
     /// A body that is taken out when its reader stops reading.
     ///
-    /// It gives the inner body's frames, trailers and errors as they come; only an error that would follow a frame at once
-    /// waits for 5 ms, or hyper would lose the frame. A reader who reads on after the inner body was taken out gets a
-    /// [`StallError`](super::StallError). Its errors are that one, or the inner body's, boxed.
+    /// It gives the inner body's frames, trailers and errors as they come; only an error that would follow a frame at
+    /// once waits for 5 ms, or hyper would lose the frame. A reader who reads on after the inner body was taken out
+    /// gets a [`StallError`](super::StallError). Its errors are that one, or the inner body's, boxed.
     ///
     /// It must be polled inside a tokio runtime with its timer enabled. To drop it drops the inner body.
     pub struct StallBody<B>

@@ -16,9 +16,9 @@ use crate::sync::{AtomicBool, Mutex, Ordering::SeqCst};
 
 /// Ends the connection that a request came in on, whatever it is busy with.
 ///
-/// [`AbortableIo::handle`] makes it. Among the extensions of a request it is found by a [`StallLayer`](super::StallLayer);
-/// with the feature `serve` [`Connections`](super::Connections) puts it there. Clones are handles to the same connection, and
-/// to drop them all does nothing to it.
+/// [`AbortableIo::handle`] makes it. Among the extensions of a request it is found by a
+/// [`StallLayer`](super::StallLayer); with the feature `serve` [`Connections`](super::Connections) puts it there.
+/// Clones are handles to the same connection, and to drop them all does nothing to it.
 #[derive(Clone)]
 pub struct ConnectionHandle(Arc<Line>);
 
@@ -167,8 +167,8 @@ impl<IO> AbortableIo<IO> {
         Self { limit, ..self }
     }
 
-    /// Called when it ends by its handle or its limit, before it is closed. To close a socket does not free it as long as the
-    /// client lives and does not read; with `SO_LINGER` at zero the kernel forgets what is unsent and resets the
+    /// Called when it ends by its handle or its limit, before it is closed. To close a socket does not free it as long
+    /// as the client lives and does not read; with `SO_LINGER` at zero the kernel forgets what is unsent and resets the
     /// connection.
     #[must_use]
     pub fn on_abort(mut self, hook: fn(&IO)) -> Self {
@@ -314,7 +314,8 @@ mod loom_models {
         }
     }
 
-    /// Fails when a task looks whether the connection is aborted before it has the lock, and when `abort` says so after it had it.
+    /// Fails when a task looks whether the connection is aborted before it has the lock, and when `abort` says so after
+    /// it had it.
     #[test]
     fn a_connection_that_is_aborted_while_its_task_falls_asleep_is_woken_or_fails() {
         loom::model(|| {

@@ -47,8 +47,8 @@ impl StallError {
         self.limit
     }
 
-    /// How long nobody had asked for more when that was noticed; or, of a reader that was too slow, for how long its bytes
-    /// were counted.
+    /// How long nobody had asked for more when that was noticed; or, of a reader that was too slow, for how long its
+    /// bytes were counted.
     #[must_use]
     pub fn elapsed(&self) -> Duration {
         self.elapsed

@@ -22,7 +22,8 @@ use super::watchdog::{Settings, Watchdog};
 use crate::error::valid;
 use crate::{BoxError, ConfigError};
 
-/// Takes a response's body away from a client that has stopped reading it. See the [module](super) for what happens when.
+/// Takes a response's body away from a client that has stopped reading it. See the [module](super) for what happens
+/// when.
 ///
 /// All services that one layer makes share a watchdog. The setters make a layer with a watchdog of its own.
 ///
@@ -40,7 +41,8 @@ pub struct StallLayer {
     pub(super) watchdog: Arc<Watchdog>,
 }
 
-/// Whose connection is ended when a stream is stalled. Without a [`ConnectionHandle`] among the request's extensions: nobody's.
+/// Whose connection is ended when a stream is stalled. Without a [`ConnectionHandle`] among the request's extensions:
+/// nobody's.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Disconnect {
@@ -49,8 +51,8 @@ pub enum Disconnect {
     /// An HTTP/1 connection, which has nothing else to do.
     #[default]
     Http1,
-    /// Any connection. An HTTP/2 connection takes all of its streams along, and behind a proxy they may be those of other
-    /// clients.
+    /// Any connection. An HTTP/2 connection takes all of its streams along, and behind a proxy they may be those of
+    /// other clients.
     Always,
 }
 
@@ -81,11 +83,12 @@ impl StallLayer {
         Ok(Self::of(Settings { limits, disconnect: Disconnect::default(), hook: None }))
     }
 
-    /// Each `bytes` bytes may take `per` at the most, so that a client cannot hold a stream open with a byte now and then.
+    /// Each `bytes` bytes may take `per` at the most, so that a client cannot hold a stream open with a byte now and
+    /// then.
     ///
-    /// Counted are the bytes that are taken from the body while there is more to take. When a look finds the stream waiting
-    /// for its producer, the count begins anew, and so it does when `bytes` have been taken: what was taken faster before
-    /// does not buy time. Default: no rate.
+    /// Counted are the bytes that are taken from the body while there is more to take. When a look finds the stream
+    /// waiting for its producer, the count begins anew, and so it does when `bytes` have been taken: what was taken
+    /// faster before does not buy time. Default: no rate.
     ///
     /// # Panics
     ///

@@ -1,12 +1,14 @@
 //! The streams that may be stalled, and whether a watchdog looks at them.
 //!
-//! A stream is in it from a frame that was taken until a look finds it waiting for its producer, or until it is dropped. So
-//! a stream that waits costs nothing, and one that is busy takes this lock once a look and not once a frame.
+//! A stream is in it from a frame that was taken until a look finds it waiting for its producer, or until it is
+//! dropped. So a stream that waits costs nothing, and one that is busy takes this lock once a look and not once a
+//! frame.
 //!
 //! # Why no stream is left alone
 //!
-//! Whoever enters and finds no watchdog starts one, and a watchdog that finds nobody left ends: both are decided under the
-//! lock. A watchdog never waits for the lock of a stream, because a stream that is being asked holds it and may enter here.
+//! Whoever enters and finds no watchdog starts one, and a watchdog that finds nobody left ends: both are decided under
+//! the lock. A watchdog never waits for the lock of a stream, because a stream that is being asked holds it and may
+//! enter here.
 
 use std::pin::Pin;
 use std::sync::Arc;

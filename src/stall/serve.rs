@@ -19,8 +19,8 @@ use super::connection::{AbortableIo, ConnectionHandle, valid_write_limit};
 use crate::ConfigError;
 use crate::error::valid;
 
-/// A listener whose connections can be ended: by a [`ConnectionHandle`], which [`Connections`] gives to each request, and by
-/// a [`write_limit`](Self::write_limit). An ended connection is reset, and the kernel forgets what is unsent.
+/// A listener whose connections can be ended: by a [`ConnectionHandle`], which [`Connections`] gives to each request,
+/// and by a [`write_limit`](Self::write_limit). An ended connection is reset, and the kernel forgets what is unsent.
 ///
 /// Wrap the innermost listener, the one of TCP itself. TLS and
 /// [`tap_io`](axum::serve::ListenerExt::tap_io) go around it, as long as they keep its `Addr`.
@@ -90,8 +90,8 @@ impl<L: Listener<Io = TcpStream>> Listener for AbortableListener<L> {
 
     async fn accept(&mut self) -> (Self::Io, Self::Addr) {
         let (tcp, address) = self.inner.accept().await;
-        // Not waiting for it costs the connection's last bytes, which nobody reads. When it cannot be set, the socket is closed
-        // the slow way.
+        // Not waiting for it costs the connection's last bytes, which nobody reads. When it cannot be set, the socket
+        // is closed the slow way.
         let reset = |tcp: &TcpStream| SockRef::from(tcp).set_linger(Some(Duration::ZERO)).unwrap_or_default();
         let io = AbortableIo::new(tcp).on_abort(reset).limited(self.limit);
         let connection = io.handle();
@@ -105,8 +105,8 @@ impl<L: Listener<Io = TcpStream>> Listener for AbortableListener<L> {
     }
 }
 
-/// Gives each request the [`ConnectionHandle`] of its connection, and axum's [`ConnectInfo`] with the peer's address: a make
-/// service for `axum::serve` on an [`AbortableListener`].
+/// Gives each request the [`ConnectionHandle`] of its connection, and axum's [`ConnectInfo`] with the peer's address: a
+/// make service for `axum::serve` on an [`AbortableListener`].
 ///
 /// It takes the place of [`into_make_service_with_connect_info`](axum::Router::into_make_service_with_connect_info).
 #[derive(Clone, Copy, Debug)]

@@ -68,8 +68,8 @@ impl<B> Shared<B> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Drops the body, at its end or because nobody wants it. With the last frame already: HTTP/2 holds a body on until the
-    /// client has taken that, without asking it anything.
+    /// Drops the body, at its end or because nobody wants it. With the last frame already: HTTP/2 holds a body on until
+    /// the client has taken that, without asking it anything.
     fn gives_back(&self) {
         let (body, place) = {
             let mut state = self.lock();
@@ -188,5 +188,22 @@ impl<B: Send + 'static> Watched for Shared<B> {
 
     fn connection(&self) -> Option<&ConnectionHandle> {
         self.connection.as_ref()
+    }
+}
+
+#[cfg(all(test, not(lifeline_loom)))]
+mod tests {
+    use super::*;
+
+    use crate::StallBody;
+
+    #[test]
+    fn a_stream_takes_little_memory() {
+        type Inner = axum::body::Body;
+        let inline = size_of::<StallBody<Inner>>();
+        // The body, what is shared, and its two counts.
+        let boxed = size_of::<Inner>() + size_of::<Shared<Inner>>() + 2 * size_of::<usize>();
+        assert!(inline <= 72, "{inline} bytes inline");
+        assert!(boxed <= 176, "{boxed} bytes boxed");
     }
 }

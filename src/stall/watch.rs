@@ -99,7 +99,8 @@ impl Watch {
     }
 }
 
-/// Time as far as the watchdog was there to see it. When the whole runtime has stood still, no reader had a chance to ask.
+/// Time as far as the watchdog was there to see it. When the whole runtime has stood still, no reader had a chance to
+/// ask.
 #[derive(Debug)]
 pub(super) struct Clock {
     looked: Instant,

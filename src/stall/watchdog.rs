@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tokio::task::yield_now;
 
@@ -79,7 +79,8 @@ impl Watchdog {
     }
 }
 
-/// A watchdog runs, or is about to. Dropped with its runtime, or by a panic of somebody's body, it makes room for another.
+/// A watchdog runs, or is about to. Dropped with its runtime, or by a panic of somebody's body, it makes room for
+/// another.
 struct Running(Option<Arc<Watchdog>>);
 
 #[cfg(not(all(test, lifeline_loom)))]
@@ -123,7 +124,8 @@ async fn run(mut running: Running) {
             running.0 = None;
             return;
         }
-        wait = until.saturating_duration_since(seen);
+        // Nobody is to be looked at before that; and if somebody were, not over and over.
+        wait = until.saturating_duration_since(seen).max(Duration::from_millis(1));
     }
 }
 

@@ -442,7 +442,8 @@ mod connection {
         let (io, _peer) = duplex(8);
         let mut io = AbortableIo::new(io).write_limit(LIMIT);
         let handle = io.handle();
-        let error = io.write_all(&[0; 99]).await.unwrap_err();
+        let written = timeout(10 * LIMIT, io.write_all(&[0; 99])).await;
+        let error = written.expect("it does not hang").unwrap_err();
         assert_eq!(error.to_string(), "nothing could be written for 16s");
         assert_eq!(error.kind(), std::io::ErrorKind::TimedOut);
         assert_eq!(began.elapsed(), LIMIT);
@@ -460,7 +461,8 @@ mod connection {
                 peer.read_u8().await.unwrap();
             }
         };
-        let (written, ()) = tokio::join!(io.write_all(&[0; 28]), reads);
+        let both = async { tokio::join!(io.write_all(&[0; 28]), reads) };
+        let (written, ()) = timeout(100 * LIMIT, both).await.expect("it does not hang");
         written.unwrap();
         // It has nothing to write now.
         assert!(timeout(10 * LIMIT, io.read_u8()).await.is_err());

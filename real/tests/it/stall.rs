@@ -43,6 +43,29 @@ enum Means {
     UserTimeout,
 }
 
+async fn serve(means: Means, layer: StallLayer, app: Router) -> Server {
+    Server::serving(async move |listener: TcpListener| {
+        match means {
+            Means::Nothing => axum::serve(listener, app).await,
+            Means::Layer => axum::serve(listener, app.layer(layer)).await,
+            Means::LayerAndHandle(disconnect) => {
+                let app = app.layer(layer.disconnect(disconnect));
+                axum::serve(AbortableListener::new(listener), Connections::of(app)).await
+            }
+            Means::WriteLimit => {
+                let listener = AbortableListener::new(listener).write_limit(LIMIT);
+                axum::serve(listener, Connections::of(app)).await
+            }
+            Means::UserTimeout => {
+                let listener = listener.tap_io(|tcp| set_user_timeout(tcp, LIMIT).unwrap());
+                axum::serve(listener, app).await
+            }
+        }
+        .expect("served");
+    })
+    .await
+}
+
 /// A server with a gate whose streams tell how they fare.
 struct Stage {
     server: Server,
@@ -100,26 +123,7 @@ impl Stage {
         let told = Arc::<Mutex<Vec<_>>>::default();
         let tell = told.clone();
         let layer = layer.on_stall(move |error| tell.lock().unwrap().push(*error));
-        let server = Server::serving(async move |listener: TcpListener| {
-            match means {
-                Means::Nothing => axum::serve(listener, app).await,
-                Means::Layer => axum::serve(listener, app.layer(layer)).await,
-                Means::LayerAndHandle(disconnect) => {
-                    let app = app.layer(layer.disconnect(disconnect));
-                    axum::serve(AbortableListener::new(listener), Connections::of(app)).await
-                }
-                Means::WriteLimit => {
-                    let listener = AbortableListener::new(listener).write_limit(LIMIT);
-                    axum::serve(listener, Connections::of(app)).await
-                }
-                Means::UserTimeout => {
-                    let listener = listener.tap_io(|tcp| set_user_timeout(tcp, LIMIT).unwrap());
-                    axum::serve(listener, app).await
-                }
-            }
-            .expect("served");
-        })
-        .await;
+        let server = serve(means, layer, app).await;
         Self { server, gate, told, last, began, dropped, go }
     }
 
@@ -404,7 +408,9 @@ fn dies(socket: &SockRef<'_>) {
 /// A stream that says a little now and then: a dead peer never fills any buffer, so no body is ever stalled.
 #[tokio::test]
 async fn a_peer_that_is_dead_is_found_by_the_kernel_alone_when_the_stream_is_slow() {
-    for means in [Means::Layer, Means::WriteLimit, Means::UserTimeout] {
+    for means in
+        [Means::Layer, Means::LayerAndHandle(Disconnect::Always), Means::WriteLimit, Means::UserTimeout]
+    {
         let (sender, mut dropped) = oneshot::channel();
         let guard = Arc::new(Mutex::new(Some(Guard(Some(sender)))));
         let slow = async move || {
@@ -416,21 +422,7 @@ async fn a_peer_that_is_dead_is_found_by_the_kernel_alone_when_the_stream_is_slo
             Body::from_stream(frames)
         };
         let app = Router::new().route("/fast", get(slow));
-        let server = Server::serving(async move |listener: TcpListener| {
-            match means {
-                Means::WriteLimit => {
-                    let listener = AbortableListener::new(listener).write_limit(LIMIT);
-                    axum::serve(listener, Connections::of(app)).await
-                }
-                Means::UserTimeout => {
-                    let listener = listener.tap_io(|tcp| set_user_timeout(tcp, LIMIT).unwrap());
-                    axum::serve(listener, app).await
-                }
-                _ => axum::serve(listener, app.layer(StallLayer::new(LIMIT))).await,
-            }
-            .expect("served");
-        })
-        .await;
+        let server = serve(means, StallLayer::new(LIMIT), app).await;
         let mut tcp = TcpStream::connect(server.at).await.expect("connected");
         tcp.write_all(b"GET /fast HTTP/1.1\r\nhost: a\r\n\r\n").await.expect("sent");
         tcp.read_u8().await.expect("an answer");
