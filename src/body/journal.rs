@@ -101,7 +101,6 @@ impl Journal {
     }
 
     /// The client did not read for so long that it was given up.
-    #[cfg_attr(not(test), expect(dead_code, reason = "for stall"))]
     pub(crate) fn stall_cut(&self, time: Duration) {
         self.stalled(time);
         self.ended(Verdict::Stalled);

@@ -9,8 +9,7 @@ use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::connection::ConnectionHandle;
-use super::layer::StallLayer;
+use super::layer::{Reader, StallLayer};
 use super::slot::Slot;
 use super::watchdog::Watchdog;
 use crate::BoxError;
@@ -59,12 +58,12 @@ where
     /// # }
     /// ```
     pub fn new(inner: B, layer: &StallLayer) -> Self {
-        Self::watched(inner, Arc::clone(&layer.watchdog), None)
+        Self::watched(inner, Arc::clone(&layer.watchdog), Reader::default())
     }
 
-    pub(super) fn watched(inner: B, watchdog: Arc<Watchdog>, connection: Option<ConnectionHandle>) -> Self {
+    pub(super) fn watched(inner: B, watchdog: Arc<Watchdog>, reader: Reader) -> Self {
         let facts = Facts::new(Tracker::Opaque, Watch::Nothing);
-        Self { shell: Shell::new(Slot::new(inner, watchdog, connection), facts, Parts::default()) }
+        Self { shell: Shell::new(Slot::new(inner, watchdog, reader), facts, Parts::default()) }
     }
 }
 

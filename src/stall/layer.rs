@@ -19,6 +19,7 @@ use super::connection::ConnectionHandle;
 use super::error::StallError;
 use super::watch::{Limits, Rate};
 use super::watchdog::{Settings, Watchdog};
+use crate::body::Journal;
 use crate::error::valid;
 use crate::{BoxError, ConfigError};
 
@@ -151,14 +152,33 @@ impl fmt::Debug for StallLayer {
     }
 }
 
-impl Disconnect {
-    fn of<B>(self, request: &Request<B>) -> Option<ConnectionHandle> {
-        let ends = match self {
-            Self::Never => false,
-            Self::Http1 => request.version() <= Version::HTTP_11,
-            Self::Always => true,
+/// Whose client may stop reading: what is to be ended then, and where that is noted.
+#[derive(Debug, Default)]
+pub(super) struct Reader {
+    connection: Option<ConnectionHandle>,
+    journal: Option<Journal>,
+}
+
+impl Reader {
+    fn of<B>(request: &Request<B>, disconnect: Disconnect) -> Self {
+        let ends = match disconnect {
+            Disconnect::Never => false,
+            Disconnect::Http1 => request.version() <= Version::HTTP_11,
+            Disconnect::Always => true,
         };
-        ends.then(|| request.extensions().get::<ConnectionHandle>().cloned()).flatten()
+        let extensions = request.extensions();
+        let connection = ends.then(|| extensions.get::<ConnectionHandle>().cloned()).flatten();
+        Self { connection, journal: Journal::of(extensions) }
+    }
+
+    /// It has not read for so long that its body was taken away.
+    pub(super) fn is_given_up(&self, error: &StallError) {
+        if let Some(journal) = &self.journal {
+            journal.stall_cut(error.elapsed());
+        }
+        if let Some(connection) = &self.connection {
+            connection.abort();
+        }
     }
 }
 
@@ -191,8 +211,8 @@ where
     }
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
-        let connection = self.watchdog.settings.disconnect.of(&request);
-        StallFuture { inner: self.inner.call(request), watchdog: Arc::clone(&self.watchdog), connection }
+        let reader = Reader::of(&request, self.watchdog.settings.disconnect);
+        StallFuture { inner: self.inner.call(request), watchdog: Arc::clone(&self.watchdog), reader }
     }
 }
 
@@ -203,7 +223,7 @@ pin_project! {
         #[pin]
         inner: F,
         watchdog: Arc<Watchdog>,
-        connection: Option<ConnectionHandle>,
+        reader: Reader,
     }
 }
 
@@ -217,7 +237,7 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let response = ready!(this.inner.poll(cx))?;
-        let connection = this.connection.take();
-        Poll::Ready(Ok(response.map(|body| StallBody::watched(body, Arc::clone(this.watchdog), connection))))
+        let reader = std::mem::take(this.reader);
+        Poll::Ready(Ok(response.map(|body| StallBody::watched(body, Arc::clone(this.watchdog), reader))))
     }
 }

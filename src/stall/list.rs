@@ -14,8 +14,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Instant;
 
-use super::connection::ConnectionHandle;
 use super::error::StallError;
+use super::layer::Reader;
 use super::watch::{Limits, Watch};
 use crate::sync::{Mutex, MutexGuard};
 
@@ -24,7 +24,7 @@ pub(super) trait Watched: Send + Sync {
     /// Called under the lock of the list.
     fn look(&self, watch: &mut Watch, limits: &Limits, now: Instant) -> Look;
 
-    fn connection(&self) -> Option<&ConnectionHandle>;
+    fn reader(&self) -> &Reader;
 }
 
 pub(super) enum Look {

@@ -8,8 +8,8 @@ use std::time::Instant;
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 
-use super::connection::ConnectionHandle;
 use super::error::StallError;
+use super::layer::Reader;
 use super::list::{Look, Place, Watched};
 use super::watch::{Doing, Limits, Verdict, Watch};
 use super::watchdog::Watchdog;
@@ -26,7 +26,7 @@ pub(super) struct Slot<B: Body> {
 struct Shared<B> {
     state: Mutex<State<B>>,
     watchdog: Arc<Watchdog>,
-    connection: Option<ConnectionHandle>,
+    reader: Reader,
 }
 
 struct State<B> {
@@ -43,7 +43,7 @@ impl<B> Slot<B>
 where
     B: Body<Data = Bytes> + Send + 'static,
 {
-    pub(super) fn new(body: B, watchdog: Arc<Watchdog>, connection: Option<ConnectionHandle>) -> Self {
+    pub(super) fn new(body: B, watchdog: Arc<Watchdog>, reader: Reader) -> Self {
         let ended = body.is_end_stream();
         let state = State {
             body: Some(Box::pin(body)),
@@ -53,7 +53,7 @@ where
             place: None,
             error: None,
         };
-        let shared = Arc::new(Shared { state: Mutex::new(state), watchdog, connection });
+        let shared = Arc::new(Shared { state: Mutex::new(state), watchdog, reader });
         if !ended {
             // Whoever has the head need not ask for a single frame: a client may have no room at all.
             shared.enters(&mut shared.lock());
@@ -186,8 +186,8 @@ impl<B: Send + 'static> Watched for Shared<B> {
         }
     }
 
-    fn connection(&self) -> Option<&ConnectionHandle> {
-        self.connection.as_ref()
+    fn reader(&self) -> &Reader {
+        &self.reader
     }
 }
 

@@ -70,9 +70,7 @@ impl Watchdog {
     fn cut(&self, Cut { error, body, stream }: Cut) {
         // First, because it is what holds the permit.
         drop(body);
-        if let Some(connection) = stream.connection() {
-            connection.abort();
-        }
+        stream.reader().is_given_up(&error);
         if let Some(hook) = &self.settings.hook {
             hook(&error);
         }

@@ -64,7 +64,7 @@ impl Stage {
 
     fn stream(&self) -> Slot<Endless> {
         let body = Endless { dropped: Arc::clone(&self.dropped), watchdog: Arc::clone(&self.watchdog) };
-        Slot::new(body, Arc::clone(&self.watchdog), None)
+        Slot::new(body, Arc::clone(&self.watchdog), super::super::layer::Reader::default())
     }
 
     fn dropped(&self) -> usize {
@@ -155,8 +155,8 @@ fn a_watchdog_that_ends_while_a_stream_begins_leaves_it_with_one() {
         ) -> super::super::list::Look {
             super::super::list::Look::Stays(None)
         }
-        fn connection(&self) -> Option<&crate::stall::ConnectionHandle> {
-            None
+        fn reader(&self) -> &super::super::layer::Reader {
+            unreachable!("it is never given up")
         }
     }
     loom::model(|| {
