@@ -13,7 +13,7 @@ use super::observer::Inner;
 use super::report::{Opening, StreamReport, since};
 use super::seen::Seen;
 use super::span::Span;
-use crate::body::{Journal, now};
+use crate::body::{Journal, Verdict, now};
 use crate::dialect::Tracker;
 use crate::heartbeat::has_no_body;
 use crate::{Dialect, StreamEnd};
@@ -91,7 +91,9 @@ impl Draft {
     /// The goodbye of a layer of ours is no content. Asked for once a stream, and then at its end.
     fn told(&self, written: Option<bool>) -> Option<bool> {
         let first = written == Some(true) && !self.seen.has_content();
-        let ours = first && self.journal.read().verdict.is_some();
+        // A stream that is taken away from its client says no goodbye.
+        let speaks = |verdict| verdict != Verdict::Stalled;
+        let ours = first && self.journal.read().verdict.is_some_and(speaks);
         written.map(|content| content && !ours)
     }
 

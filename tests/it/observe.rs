@@ -22,8 +22,8 @@ use tower_lifeline::observe::{
 };
 use tower_lifeline::testing::{Script, ScriptError, script, timeline, timeline_for};
 use tower_lifeline::{
-    Drain, DrainLayer, Gate, GateLayer, HeartbeatLayer, Phase, Protocol, RequestBodyTimeoutLayer, Shed,
-    TimeoutLayer, Timeouts,
+    Drain, DrainLayer, EarlyLayer, Gate, GateLayer, HeartbeatLayer, Phase, Protocol, RequestBodyTimeoutLayer,
+    Shed, StallLayer, TimeoutLayer, Timeouts,
 };
 
 use crate::support::streams::{EVENTS, secs};
@@ -320,6 +320,36 @@ async fn a_drain_is_reported() {
     check(None, "", EndCause::Drained, "DB").await;
     check(None, "0s=a 1s='data: b'", EndCause::DrainCut, "DS").await;
     check(Some(10), "0s=a", EndCause::Aged, "DS").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_stops_reading_is_reported() {
+    let told = Told::default();
+    let layers = ServiceBuilder::new().layer(told.layer()).layer(StallLayer::new(secs(8)));
+    let service = layers.service(handler(secs(0), Ok(events("0s=a 0s=b 0s=c 0s=end"))));
+    let mut body = service.oneshot(request()).await.unwrap().into_body();
+    body.frame().await.unwrap().unwrap();
+    sleep(secs(20)).await;
+    // hyper drops it when the connection has gone, without having asked again.
+    drop(body);
+    let report = told.report();
+    assert_eq!((report.cause, report.code()), (EndCause::Stalled, "TS"));
+    assert!(report.stalled >= secs(8) && report.stalled <= secs(9), "{:?}", report.stalled);
+}
+
+#[tokio::test(start_paused = true)]
+async fn both_heads_of_an_early_commit_are_reported() {
+    let told = Told::default();
+    let layers = ServiceBuilder::new()
+        .layer(told.layer())
+        .layer(EarlyLayer::after(secs(2)).when(|_| true))
+        .map_future(Box::pin);
+    let service = layers.service(handler(secs(9), Ok(events("0s=a 1s=end"))));
+    read(service.oneshot(request()).await).await;
+    let report = told.report();
+    assert_eq!((report.headers, report.late_headers), (Some(secs(2)), Some(secs(9))));
+    assert_eq!((report.first_byte, report.first_content), (Some(secs(2)), Some(secs(9))));
+    assert_eq!((report.cause, report.beats.sent), (EndCause::Finished, 1));
 }
 
 #[tokio::test(start_paused = true)]

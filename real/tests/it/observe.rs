@@ -15,13 +15,15 @@ use futures_util::{StreamExt, stream};
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE};
 use http::{Method, Version};
 use real::client::{Client, Reading, in_time};
+use real::guest::{Guest, Leaving, Upload};
 use real::process::find;
 use real::proxies::{patient_haproxy, patient_nginx};
 use real::server::Server;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
-use tower_lifeline::observe::{FindingKind, ObserveLayer, Observer, StreamReport, Upstream};
+use tower_lifeline::observe::{EndCause, FindingKind, ObserveLayer, Observer, StreamReport, Upstream};
 use tower_lifeline::{
-    Drain, DrainLayer, Gate, GateLayer, HeartbeatLayer, RequestBodyTimeoutLayer, TimeoutLayer, Timeouts,
+    Drain, DrainLayer, Gate, GateLayer, HeartbeatLayer, RequestBodyTimeoutLayer, StallLayer, TimeoutLayer,
+    Timeouts,
 };
 
 const VERSIONS: [Version; 2] = [Version::HTTP_11, Version::HTTP_2];
@@ -195,6 +197,29 @@ async fn a_drain_is_reported() {
         drain.begin();
         in_time(reading.to_end()).await;
         assert_eq!(in_time(reports.recv()).await.expect("a report").code(), "DS", "{version:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_stops_reading_is_reported() {
+    for version in VERSIONS {
+        let (observer, mut reports) = observed();
+        let flood = async || {
+            let chunk = Bytes::from_static(&[b'.'; 16 * 1024]);
+            Body::from_stream(stream::repeat(chunk).map(Ok::<_, Infallible>))
+        };
+        let app = Router::new()
+            .route("/flood", get(flood))
+            .layer(StallLayer::new(Duration::from_millis(300)))
+            .layer(ObserveLayer::new(&observer));
+        let server = Server::start(app).await;
+        let mut guest = Guest::send(server.at, version, "/flood", Upload::Nothing, Leaving::Rst).await;
+        assert_eq!(in_time(guest.read_a_little()).await, 200);
+        // Longer than the limit, and whatever the kernel takes in the meantime.
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        guest.leave().await;
+        let report = in_time(reports.recv()).await.expect("a report");
+        assert_eq!((report.code(), report.cause), ("TS", EndCause::Stalled), "{version:?}");
     }
 }
 
