@@ -97,6 +97,7 @@ impl Drop for Running {
     }
 }
 
+#[cfg_attr(all(test, lifeline_loom), expect(dead_code, reason = "loom knows no runtime"))]
 async fn run(mut running: Running) {
     let Some(watchdog) = running.0.clone() else {
         return;

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::pin::{Pin, pin};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -114,33 +114,43 @@ async fn a_stream_that_waits_for_its_producer_is_not_stalled() {
     assert_eq!(told.all(), []);
 }
 
-/// A producer that takes its time inside of a poll.
-struct Slow;
+/// A producer that is at work, inside of its second poll, until it is told to go on.
+struct AtWork {
+    polls: usize,
+    go_on: Arc<Mutex<mpsc::Receiver<()>>>,
+}
 
-impl Body for Slow {
+impl Body for AtWork {
     type Data = Bytes;
     type Error = Infallible;
 
     fn poll_frame(
-        self: Pin<&mut Self>,
+        mut self: Pin<&mut Self>,
         _: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
-        #[expect(clippy::disallowed_methods, reason = "it is what this is about")]
-        std::thread::sleep(Duration::from_millis(1_200));
-        Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b"slow")))))
+        self.polls += 1;
+        if self.polls == 2 {
+            self.go_on.lock().unwrap().recv_timeout(secs(30)).expect("the other one is dropped meanwhile");
+        }
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b"work")))))
     }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_producer_at_work_is_not_stalled() {
-    let layer = StallLayer::new(Duration::from_millis(400));
-    let read = tokio::spawn(async move {
-        let mut body = StallBody::new(Slow, &layer);
-        for _ in 0..2 {
-            assert_eq!(next(&mut body).await, "slow");
-        }
-    });
-    read.await.unwrap();
+async fn a_producer_at_work_is_not_stalled_and_keeps_nobody_else_from_being_cut() {
+    let layer = StallLayer::new(Duration::from_millis(500));
+    let (tell, go_on) = mpsc::channel();
+    let mut at_work = StallBody::new(AtWork { polls: 0, go_on: Arc::new(Mutex::new(go_on)) }, &layer);
+    assert_eq!(next(&mut at_work).await, "work");
+    let open = Open::default();
+    let _stalled = StallBody::new(open.probe(script(FAST)), &layer);
+    let reads = tokio::spawn(async move { next(&mut at_work).await });
+    while open.count() > 0 && !reads.is_finished() {
+        sleep(Duration::from_millis(1)).await;
+    }
+    tell.send(()).unwrap();
+    assert_eq!(reads.await.unwrap(), "work");
+    assert_eq!(open.count(), 0);
 }
 
 #[tokio::test(start_paused = true)]
