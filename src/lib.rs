@@ -61,6 +61,7 @@
 //! All layers are always here. Features add what needs a dependency, or is only for tests:
 //!
 //! - `axum`: [`Deadline`] as an argument of axum handlers, and the path that axum has matched in reports.
+//! - `config`: settings from the environment, or from a file by way of serde.
 //! - `h2`: an HTTP/2 stream that a limit or a drain aborts is reset with `CANCEL` instead of `INTERNAL_ERROR`.
 //! - `metrics`: reports as metrics of the `metrics` facade.
 //! - `serve`: [`stall::AbortableListener`], connections of `axum::serve` that can be ended.
@@ -72,6 +73,8 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod body;
+#[cfg(feature = "config")]
+pub mod config;
 pub mod deadline;
 mod dialect;
 pub mod drain;
@@ -93,6 +96,8 @@ pub mod timeout;
 mod warn;
 
 pub use body::StreamEnd;
+#[cfg(feature = "config")]
+pub use config::Config;
 pub use deadline::{
     Deadline, DeadlineExceeded, DeadlineHeader, DeadlineLayer, HeadDeadline, PropagateDeadlineLayer,
     SilenceHint,
