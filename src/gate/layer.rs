@@ -19,6 +19,7 @@ use super::body::GateBody;
 use super::handle::{Gate, Inner, PermitScope, Settings};
 use super::keys::KeyGuard;
 use super::permit::{Carried, Permit};
+use super::permitted::{Held, Permitted};
 use super::position::QueuePosition;
 use super::queue::Ticket;
 use super::replay::ReplayBody;
@@ -266,9 +267,8 @@ where
                     let tunnel =
                         status == StatusCode::SWITCHING_PROTOCOLS || (*connect && status.is_success());
                     let permit = permit.filter(|_| !tunnel && *scope != PermitScope::Headers);
-                    return Poll::Ready(Ok(
-                        response.map(|body| GateBody::new(body, sampling, permit, *scope))
-                    ));
+                    let held = Held::new(sampling, permit, *scope);
+                    return Poll::Ready(Ok(response.map(|body| GateBody::new(Permitted::new(body, held)))));
                 }
                 // ## Refused => done
                 StateProj::Refused { answer } => {

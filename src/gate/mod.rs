@@ -92,6 +92,7 @@ mod keys;
 mod layer;
 mod limit;
 mod permit;
+mod permitted;
 mod position;
 mod queue;
 mod replay;

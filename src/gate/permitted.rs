@@ -1,0 +1,89 @@
+//! Permitted: a body and the permit that goes with it.
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Buf;
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+
+use super::handle::PermitScope;
+use super::permit::Carried;
+use super::sampling::Sampling;
+
+pin_project! {
+    /// A body beneath the shell. The shell drops it with its end or its error, and that gives the permit back.
+    pub(crate) struct Permitted<B> {
+        // In the order in which they go: the permit is still held while the others are dropped.
+        #[pin]
+        inner: B,
+        held: Held,
+    }
+}
+
+/// What a response keeps of its way through the gate.
+pub(crate) struct Held {
+    sampling: Option<Box<Sampling>>,
+    permit: Option<Carried>,
+    scope: PermitScope,
+}
+
+impl Held {
+    pub(super) fn new(sampling: Option<Box<Sampling>>, permit: Option<Carried>, scope: PermitScope) -> Self {
+        Self { sampling, permit, scope }
+    }
+}
+
+impl<B> Permitted<B> {
+    pub(crate) fn new(inner: B, held: Held) -> Self {
+        Self { inner, held }
+    }
+}
+
+impl<B: fmt::Debug> fmt::Debug for Permitted<B> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Permitted").field("inner", &self.inner).field("permit", &self.held.permit).finish()
+    }
+}
+
+impl<B: Body> Body for Permitted<B> {
+    type Data = B::Data;
+    type Error = B::Error;
+
+    #[inline(always)]
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
+        let this = self.project();
+        let Held { sampling, permit, scope } = this.held;
+        let polled = this.inner.poll_frame(cx);
+        match &polled {
+            Poll::Ready(Some(Ok(frame))) => {
+                let waits = sampling.is_some() || *scope == PermitScope::FirstByte;
+                if waits && frame.data_ref().is_some_and(Buf::has_remaining) {
+                    *sampling = None;
+                    if *scope == PermitScope::FirstByte {
+                        *permit = None;
+                    }
+                }
+            }
+            Poll::Ready(Some(Err(_))) => {
+                if let Some(mut sampling) = sampling.take() {
+                    sampling.failed();
+                }
+            }
+            Poll::Ready(None) | Poll::Pending => {}
+        }
+        polled
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.inner.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.inner.size_hint()
+    }
+}
