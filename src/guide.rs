@@ -49,8 +49,8 @@
 //! - Deadlines next: the gate does not let a request wait longer than its deadline, and the timeouts end it in time.
 //! - The heartbeat outside of the timeouts: it then also covers the wait for a slow first byte. The other way round works as
 //!   well, because beats are no content.
-//! - The gate outside of the timeouts, so that their clocks start when a request has its permit. Put the `TimeoutLayer`
-//!   outside if its total should cover the wait in the queue too.
+//! - The gate outside of the timeouts, so that their clocks start when a request has its permit; only the total counts from
+//!   when it came.
 //! - Compression outside of the heartbeat, and flushing each frame; or not at all for event streams, as tower-http does.
 //!
 //! `Router::layer` in axum adds to the outside, so there the last line is the outermost.

@@ -43,6 +43,8 @@
 //! | [`ObserveLayer`] | reports who ended each stream and why, and names what on the way cuts them | here |
 //! | [`StallLayer`] | takes the body away from a client that has stopped reading, and its permit with it | here |
 //!
+//! | [`Lifeline`] | all of them in the one right order, as one service with one body; presets for SSE, LLM, MCP and gRPC | here |
+//!
 //! [`guide`] says which of them, in which order and with which numbers.
 //!
 //! # What all of them keep to
@@ -87,6 +89,7 @@ mod jitter;
 pub mod observe;
 pub mod path;
 pub mod reject;
+pub mod stack;
 pub mod stall;
 mod sync;
 #[cfg(any(test, feature = "test-util"))]
@@ -114,6 +117,7 @@ pub use heartbeat::{
 pub use observe::{ObserveLayer, Observer, StreamReport};
 pub use path::{Hop, HopPath};
 pub use reject::{Caller, Ending, Protocol, Refusal};
+pub use stack::{Lifeline, LifelineBody, LifelineBuilder};
 pub use stall::{StallBody, StallError, StallLayer};
 pub use timeout::{
     ConnectTimeoutLayer, HeadersFrom, Phase, Progress, RequestBodyTimeoutLayer, TimeoutBody, TimeoutError,

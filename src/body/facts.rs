@@ -19,7 +19,7 @@ pub(crate) enum Watch {
     AnyByte,
 }
 
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub(crate) struct Facts {
     tracker: Tracker,
     progress: Progress,
@@ -31,6 +31,8 @@ pub(crate) struct Facts {
     written: u8,
     /// The same when that was last asked: nobody can have flushed them before the turn is over.
     pub(crate) fresh: bool,
+    /// One of those was a beat: no wait has two.
+    beat: bool,
     /// The inner body has given bytes.
     pub(crate) spoken: bool,
     /// Nothing can follow: trailers have passed, or the inner body says that it is at its end.
@@ -62,12 +64,21 @@ impl Facts {
             seeks: choosy,
             written: 0,
             fresh: false,
+            beat: false,
             spoken: false,
             over: false,
             run: 0,
             patience: 0,
             bom: Bom::Passes,
         }
+    }
+
+    /// Of two bodies around one response that nobody has polled: those of the one that looks closer. What they look for
+    /// follows from the response, so they differ in nothing else.
+    #[inline]
+    pub(crate) fn or_closer(self, other: Self) -> Self {
+        let closeness = |facts: &Self| (facts.choosy, facts.tracker != Tracker::Opaque);
+        if closeness(&other) > closeness(&self) { other } else { self }
     }
 
     pub(crate) fn tracker(&self) -> Tracker {
@@ -160,10 +171,16 @@ impl Facts {
     /// A beat goes out.
     pub(crate) fn beaten(&mut self) {
         self.written = (self.written << 1) | 1;
+        self.beat = true;
         self.seeks = true;
         if self.tracker == Tracker::EventStream(Boundary::Start) && self.bom == Bom::Passes {
             self.bom = Bom::Dropped(0);
         }
+    }
+
+    /// The producer has given bytes since the last wait, whatever they say.
+    pub(crate) fn has_bytes(&self) -> bool {
+        self.written.count_ones() > u32::from(self.beat)
     }
 
     /// How many frames went out since the last wait, up to eight.
@@ -174,6 +191,7 @@ impl Facts {
     /// Whether bytes went out since the last wait, and whether there was content among them.
     pub(crate) fn take_written(&mut self) -> Option<bool> {
         self.run = 0;
+        self.beat = false;
         let written = std::mem::take(&mut self.written) != 0;
         let seeks = std::mem::replace(&mut self.seeks, self.choosy);
         self.fresh = written;

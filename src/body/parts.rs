@@ -70,6 +70,28 @@ pub(crate) struct Cut {
 }
 
 impl Parts {
+    /// Those of two bodies around one response. What both have is the outer one's.
+    #[inline]
+    pub(crate) fn and_inner(&mut self, inner: Self) {
+        let Self { heartbeat, timeouts, more } = inner;
+        if self.heartbeat.is_none() {
+            self.heartbeat = heartbeat;
+        }
+        if self.timeouts.is_none() {
+            self.timeouts = timeouts;
+        }
+        match (&mut self.more, more) {
+            (ours @ None, inner) => *ours = inner,
+            (Some(_), None) => {}
+            (Some(ours), Some(inner)) => {
+                let More { drain, journal, report } = *inner;
+                ours.drain = ours.drain.take().or(drain);
+                ours.journal = ours.journal.take().or(journal);
+                ours.report = ours.report.take().or(report);
+            }
+        }
+    }
+
     /// Whether any part has something to say. A report only listens.
     pub(crate) fn is_empty(&self) -> bool {
         self.heartbeat.is_none() && self.timeouts.is_none() && self.drain().is_none()
@@ -101,6 +123,12 @@ impl Parts {
     #[inline]
     pub(crate) fn is_absolute(&self) -> bool {
         self.drain().is_some() || self.timeouts.as_ref().is_some_and(Bounds::is_absolute)
+    }
+
+    /// Whether what the producer has said counts for the limits, which may ask for less than others do.
+    #[inline]
+    pub(crate) fn is_progress(&self, content: bool, bytes: bool) -> bool {
+        content || bytes && self.timeouts.as_ref().is_some_and(Bounds::counts_any_byte)
     }
 
     /// Whether somebody outside has something to say that the parts have not heard.
@@ -190,22 +218,25 @@ impl Parts {
 impl Memory {
     /// The stream waits for the first time.
     pub(crate) fn new(parts: &Parts, facts: &Facts, now: Instant) -> Self {
-        let pulse = |plan: &Arc<Plan>| Pulse::new(&plan.settings, plan.seeds.next(), facts.spoken, now);
+        let content = facts.has_content();
+        let progress = parts.is_progress(content, facts.has_bytes());
+        let pulse =
+            |plan: &Arc<Plan>| Pulse::new(&plan.settings, plan.seeds.next(), facts.spoken, content, now);
         Self {
             silent_since: now,
             pulse: parts.heartbeat.as_ref().map(pulse),
-            schedule: parts.timeouts.as_ref().map(|_| Schedule::new(facts.has_content(), now)),
+            schedule: parts.timeouts.as_ref().map(|_| Schedule::new(progress, now)),
         }
     }
 
     /// The stream waits again after bytes of anybody.
-    pub(crate) fn waits_again(&mut self, content: bool, now: Instant) {
+    pub(crate) fn waits_again(&mut self, content: bool, progress: bool, now: Instant) {
         self.silent_since = now;
         if let Some(pulse) = &mut self.pulse {
             pulse.waits_again(content);
         }
         if let Some(schedule) = &mut self.schedule {
-            schedule.waits_again(content, now);
+            schedule.waits_again(progress, now);
         }
     }
 

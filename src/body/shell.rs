@@ -142,6 +142,16 @@ impl<B: Body<Data = Bytes>> Shell<B> {
         }
     }
 
+    /// What a body is made of that nobody has polled. `Err`: a body of our own.
+    #[inline]
+    pub(crate) fn take_apart(mut self) -> Result<(B, Facts, Parts), Bytes> {
+        match (self.inner.take(), self.next.take().map(|next| next.what)) {
+            (Some(inner), _) => Ok((inner, self.facts, std::mem::take(&mut self.parts))),
+            (None, Some(What::Item(Some(Ok(frame))))) => Err(frame.into_data().unwrap_or_default()),
+            (None, _) => Err(Bytes::new()),
+        }
+    }
+
     pub(crate) fn size_hint(&self) -> SizeHint {
         match (&self.inner, self.next.as_deref()) {
             (Some(inner), _) => self.parts.widened(inner.size_hint(), &self.facts),
@@ -340,13 +350,14 @@ impl<B: Body<Data = Bytes>> Shell<B> {
         };
         let armed = waiting.timer.is_armed_for(cx);
         let frames = this.facts.frames_written();
+        let bytes = this.facts.has_bytes();
         if let Some(content) = this.facts.take_written() {
             let now = timer::now();
             let memory = waiting.as_mut().project().memory;
             if !armed {
                 memory.asked_again(this.parts, frames, now);
             }
-            memory.waits_again(content, now);
+            memory.waits_again(content, this.parts.is_progress(content, bytes), now);
             this.parts.wait_is_seen(Some(content), || now);
         }
         armed && !this.parts.is_told()
@@ -412,24 +423,24 @@ impl<B: Body<Data = Bytes>> Shell<B> {
         self.as_mut().project().parts.note(&cut);
         let Cut { fault, said } = cut;
         let end = fault.end();
-        match said {
-            Said::Bytes(bytes) => {
-                self.end(end);
-                Some(Frame::data(bytes))
-            }
-            Said::Trailers(trailers) => {
-                self.end(end);
-                Some(Frame::trailers(trailers))
-            }
-            Said::Nothing => {
-                self.end(end);
-                None
-            }
+        let frame = match said {
+            Said::Bytes(bytes) => Some(Frame::data(bytes)),
+            Said::Trailers(trailers) => Some(Frame::trailers(trailers)),
+            Said::Nothing => None,
             Said::Abort => {
                 self.fail(What::Fault(fault), end);
-                None
+                return None;
+            }
+        };
+        if let Some(frame) = &frame {
+            let this = self.as_mut().project();
+            this.facts.passed(frame);
+            if let Some(report) = this.parts.report() {
+                report.seen.passed(frame, this.facts.tracker_ref());
             }
         }
+        self.end(end);
+        frame
     }
 
     /// An error, but not before what went out in front of it has been flushed.

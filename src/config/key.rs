@@ -4,10 +4,12 @@ use std::time::Duration;
 
 use super::settings::Value;
 use crate::Hop;
+use crate::stack::Preset;
 
 /// The name of a setting.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Key {
+    Preset,
     Heartbeat,
     Headers,
     FirstByte,
@@ -27,6 +29,7 @@ pub(crate) enum Key {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
+    Preset,
     Time,
     TimeOrOff,
     Count,
@@ -35,7 +38,8 @@ enum Kind {
 }
 
 impl Key {
-    const ALL: [(&'static str, Self, Kind); 15] = [
+    const ALL: [(&'static str, Self, Kind); 16] = [
+        ("preset", Self::Preset, Kind::Preset),
         ("heartbeat", Self::Heartbeat, Kind::TimeOrOff),
         ("headers", Self::Headers, Kind::TimeOrOff),
         ("first_byte", Self::FirstByte, Kind::TimeOrOff),
@@ -82,6 +86,10 @@ impl Key {
             Kind::Count => count(text).ok_or_else(|| "a whole number".to_owned()),
             Kind::CountOrOff => count(text).ok_or_else(|| "a whole number, or off".to_owned()),
             Kind::Hops => hops(text),
+            Kind::Preset => match Preset::named(text) {
+                Some(preset) => Ok(Value::Preset(preset)),
+                None => Err(format!("one of {}", Preset::names())),
+            },
         }
     }
 }
@@ -129,6 +137,7 @@ mod tests {
         check(Key::GateLimit, "512", Value::Count(512));
         check(Key::GateLimit, "off", Value::Off);
         check(Key::GateQueue, "0", Value::Count(0));
+        check(Key::Preset, "llm", Value::Preset(Preset::Llm));
         check(Key::PathHops, "nginx, aws-alb", Value::Hops(vec![Hop::NGINX, Hop::AWS_ALB]));
     }
 }

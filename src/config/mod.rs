@@ -16,14 +16,15 @@
 //!
 //! | name | value | sets |
 //! |---|---|---|
+//! | `preset` | `sse`, `llm`, `mcp`, `grpc` or `plain` | where the stack [starts from](crate::stack#the-presets) |
 //! | `heartbeat` | duration or `off` | [`Heartbeat::every`](crate::Heartbeat::every) |
 //! | `headers`, `first_byte`, `inter_chunk`, `total` | duration or `off` | [`Timeouts`](crate::Timeouts) |
 //! | `request_body` | duration or `off` | [`RequestBodyTimeoutLayer::gap`](crate::RequestBodyTimeoutLayer::gap) |
-//! | `stall` | duration or `off` | how long a client may stop reading |
+//! | `stall` | duration or `off` | [`StallLayer::new`](crate::StallLayer::new) |
 //! | `gate_limit` | count or `off` | [`Gate::new`](crate::Gate::new) |
 //! | `gate_queue` | count | [`Gate::queue`](crate::Gate::queue) |
 //! | `gate_wait` | duration | [`Gate::max_wait`](crate::Gate::max_wait) |
-//! | `early` | duration or `off` | how long a handler may think before the head goes out |
+//! | `early` | duration or `off` | [`EarlyLayer::after`](crate::EarlyLayer::after) |
 //! | `max_age` | duration or `off` | [`DrainLayer::max_age`](crate::DrainLayer::max_age) |
 //! | `drain_window` | duration | [`Drain::window`](crate::Drain::window) |
 //! | `drain_deadline` | duration | [`Drain::deadline`](crate::Drain::deadline) |

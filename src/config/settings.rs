@@ -7,6 +7,7 @@ use std::time::Duration;
 use serde::Deserialize;
 
 use super::key::Key;
+use crate::stack::Preset;
 use crate::{ConfigError, Hop};
 
 /// Settings that were given by name. See the [module](super).
@@ -22,6 +23,7 @@ pub(crate) enum Value {
     Time(Duration),
     Count(usize),
     Hops(Vec<Hop>),
+    Preset(Preset),
 }
 
 /// What a file may have for a setting.

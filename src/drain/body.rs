@@ -42,6 +42,10 @@ impl<B: Body<Data = Bytes>> DrainBody<B> {
     pub(super) fn of_bytes(bytes: Bytes) -> Self {
         Self { shell: Shell::of_bytes(bytes) }
     }
+
+    pub(crate) fn into_shell(self) -> Shell<B> {
+        self.shell
+    }
 }
 
 impl<B: Body + fmt::Debug> fmt::Debug for DrainBody<B> {

@@ -120,6 +120,12 @@ impl Drain {
         Self::of(settings)
     }
 
+    /// Its window and its deadline.
+    #[cfg(feature = "config")]
+    pub(crate) fn times(&self) -> (Duration, Duration) {
+        (self.inner.window(), self.inner.settings.deadline)
+    }
+
     fn try_with(&self, change: impl FnOnce(&mut Settings)) -> Result<Self, ConfigError> {
         let drain = self.with(change);
         let Settings { window, deadline, .. } = drain.inner.settings;
@@ -361,12 +367,15 @@ impl Inner {
         self.settings.deadline
     }
 
+    fn window(&self) -> Duration {
+        let Settings { window, deadline, .. } = self.settings;
+        window.unwrap_or((deadline / 2).min(Duration::from_secs(5)))
+    }
+
     /// A moment in the window for somebody who hears of the drain now.
     pub(super) fn leaves_at(&self, began: Began, now: Instant) -> Option<Instant> {
-        let deadline = self.settings.deadline;
-        let window = self.settings.window.unwrap_or((deadline / 2).min(Duration::from_secs(5)));
         let at = began.at.max(now);
-        let at = at.checked_add(self.seeds.next().up_to(window));
+        let at = at.checked_add(self.seeds.next().up_to(self.window()));
         at.into_iter().chain(began.by).min()
     }
 

@@ -71,8 +71,8 @@ impl DrainLayer {
         }
     }
 
-    /// What streams do when the drain begins, where the response's extensions hold no [`OnDrain`] of their own. Default:
-    /// [`OnDrain::Leave`].
+    /// What streams do when the drain begins, where the extensions of neither the response nor the request hold an
+    /// [`OnDrain`] of their own. Default: [`OnDrain::Leave`].
     #[must_use]
     pub fn on_drain(self, what: OnDrain) -> Self {
         self.with(|plan| plan.on_drain = what)
@@ -115,9 +115,28 @@ impl DrainLayer {
         self.with(|plan| plan.jitter = Some(most))
     }
 
+    pub(crate) fn drain(&self) -> &Drain {
+        &self.plan.drain
+    }
+
+    pub(crate) fn age(&self) -> Option<Duration> {
+        self.plan.max_age
+    }
+
+    /// This ending, unless there is one.
+    pub(crate) fn ending_or(self, ending: Ending) -> Self {
+        if self.plan.ending.is_some() { self } else { self.ending(ending) }
+    }
+
     fn with(mut self, change: impl FnOnce(&mut Plan)) -> Self {
         change(Arc::make_mut(&mut self.plan));
         self
+    }
+}
+
+impl From<&Drain> for DrainLayer {
+    fn from(drain: &Drain) -> Self {
+        Self::new(drain)
     }
 }
 
@@ -165,6 +184,7 @@ where
         let connect = method == Method::CONNECT;
         let caller = Caller::of_request(&request);
         let journal = Journal::of(request.extensions());
+        let wished = request.extensions().get().copied();
         let Some(guest) = Guest::enter(drain, Who { method, uri, since }) else {
             if let Some(journal) = journal {
                 journal.drained();
@@ -173,7 +193,7 @@ where
             return DrainFuture::new(State::Refused { answer: Some(answer) });
         };
         request.extensions_mut().insert(plan.drain.clone());
-        let exchange = Exchange { plan: Arc::clone(plan), guest, caller, since, connect, journal };
+        let exchange = Exchange { plan: Arc::clone(plan), guest, caller, since, connect, wished, journal };
         DrainFuture::new(State::Running {
             inner: self.inner.call(request),
             exchange: Some(exchange),
@@ -267,6 +287,7 @@ struct Exchange {
     caller: Caller,
     since: Instant,
     connect: bool,
+    wished: Option<OnDrain>,
     journal: Option<Journal>,
 }
 
@@ -303,7 +324,7 @@ impl Exchange {
             return response.map(DrainBody::untold);
         }
         let extensions = response.extensions();
-        let on_drain = extensions.get().copied().unwrap_or(self.plan.on_drain);
+        let on_drain = extensions.get().copied().or(self.wished).unwrap_or(self.plan.on_drain);
         let farewell = extensions.get().map(|Farewell(beat)| beat.clone());
         let chosen = extensions.get::<Ending>().or(self.plan.ending.as_ref());
         let exact = response.body().size_hint().exact().is_some();

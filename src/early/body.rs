@@ -85,6 +85,10 @@ impl<F: Handling> EarlyBody<F> {
         let parts = Parts { heartbeat: Some(plan), more, ..Parts::default() };
         Self { shell: Shell::new(Inner::Early { early }, facts, parts) }
     }
+
+    pub(crate) fn into_shell(self) -> Shell<Inner<F>> {
+        self.shell
+    }
 }
 
 impl<F: Handling> fmt::Debug for EarlyBody<F> {
@@ -115,8 +119,9 @@ impl<F: Handling> Body for EarlyBody<F> {
 }
 
 pin_project! {
+    /// What is beneath the shell.
     #[project = InnerProj]
-    enum Inner<F: Handling> {
+    pub(crate) enum Inner<F: Handling> {
         // The handler's body: the answer came in time, or is an event stream.
         Answer { #[pin] body: F::Body },
         Early { early: Pin<Box<Early<F>>> },
@@ -168,6 +173,14 @@ impl<F: Handling> Body for Inner<F> {
 }
 
 impl<F: Handling> Inner<F> {
+    /// The handler's body, or this one when the head was early.
+    pub(crate) fn into_answer(self) -> Result<F::Body, Self> {
+        match self {
+            Self::Answer { body } => Ok(body),
+            early @ Self::Early { .. } => Err(early),
+        }
+    }
+
     #[inline(never)]
     fn poll_early(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Item<F::Body>> {
         loop {

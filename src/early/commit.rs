@@ -22,7 +22,7 @@ pub(super) fn takes_events(protocol: Protocol) -> bool {
 }
 
 /// The choice where the operator has not made another: the client names event streams among what it takes.
-pub(super) fn by_accept(method: &Method, headers: &HeaderMap) -> bool {
+pub(crate) fn by_accept(method: &Method, headers: &HeaderMap) -> bool {
     if !(method == Method::GET || method == Method::POST) || !accept::lists(headers, "text/event-stream") {
         return false;
     }

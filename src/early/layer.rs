@@ -96,7 +96,10 @@ impl EarlyLayer {
     /// [`Heartbeat::default`].
     #[must_use]
     pub fn heartbeat(self, heartbeat: Heartbeat) -> Self {
-        self.with(|plan| plan.heartbeat = Arc::new(heartbeat::Plan::new(heartbeat.at_once())))
+        self.with(|plan| {
+            plan.heartbeat = Arc::new(heartbeat::Plan::new(heartbeat.at_once()));
+            plan.beats_by_itself = true;
+        })
     }
 
     /// How errors that come behind the early head are written. Default: [`ErrorFormat::JsonRpc`] to MCP clients, and
@@ -144,6 +147,25 @@ impl EarlyLayer {
     #[must_use]
     pub fn stats(&self) -> EarlyStats {
         self.plan.counts.stats()
+    }
+
+    pub(crate) fn threshold(&self) -> Duration {
+        self.plan.threshold
+    }
+
+    #[cfg(feature = "config")]
+    pub(crate) fn with_threshold(self, threshold: Duration) -> Self {
+        self.with(|plan| plan.threshold = threshold)
+    }
+
+    /// This heartbeat, unless there is one.
+    pub(crate) fn heartbeat_or(self, heartbeat: &Heartbeat) -> Self {
+        if self.plan.beats_by_itself { self } else { self.heartbeat(heartbeat.clone()) }
+    }
+
+    /// This choice, unless there is one.
+    pub(crate) fn when_or(self, chooses: impl Fn(&request::Parts) -> bool + Send + Sync + 'static) -> Self {
+        if self.plan.chooses.is_some() { self } else { self.when(chooses) }
     }
 
     fn with(mut self, change: impl FnOnce(&mut Plan)) -> Self {

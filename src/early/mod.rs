@@ -165,6 +165,7 @@ mod splice;
 mod text;
 
 pub use body::{EarlyBody, Handling};
+pub(crate) use commit::by_accept;
 pub use failure::{Failure, FailureKind};
 pub use format::{ErrorEvent, ErrorFormat};
 pub use late::{Committed, EarlyStats, Late};

@@ -25,6 +25,8 @@ use crate::{BoxError, Heartbeat};
 pub(super) struct Plan {
     pub(super) threshold: Duration,
     pub(super) heartbeat: Arc<heartbeat::Plan>,
+    /// Somebody has asked for that heartbeat.
+    pub(super) beats_by_itself: bool,
     pub(super) chooses: Option<Chooses>,
     pub(super) errors: Errors,
     pub(super) on_late: Option<OnLate>,
@@ -65,6 +67,7 @@ impl Plan {
         Self {
             threshold,
             heartbeat: Arc::new(heartbeat::Plan::new(Heartbeat::default().at_once())),
+            beats_by_itself: false,
             chooses: None,
             errors: Errors::ByCaller,
             on_late: None,

@@ -33,6 +33,10 @@ impl<B: Body<Data = Bytes>> GateBody<B> {
     pub(super) fn of_bytes(bytes: Bytes) -> Self {
         Self { shell: Shell::of_bytes(bytes) }
     }
+
+    pub(crate) fn into_shell(self) -> Shell<Permitted<B>> {
+        self.shell
+    }
 }
 
 impl<B: Body + fmt::Debug> fmt::Debug for GateBody<B> {

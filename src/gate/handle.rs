@@ -121,6 +121,11 @@ impl Gate {
         Ok(Self::of(Settings::of(max_in_flight)))
     }
 
+    /// See [`max_wait`](Self::max_wait).
+    pub(crate) fn longest_wait(&self) -> Duration {
+        self.inner.settings.max_wait
+    }
+
     fn of(settings: Settings) -> Self {
         let permits = settings.adaptive.as_ref().map_or(settings.permits, Adaptive::current);
         let depth = settings.depth.unwrap_or(permits.saturating_mul(2));

@@ -28,6 +28,7 @@ use super::shared::Arrival;
 use super::shed::{Shed, drain_time};
 use crate::body::{Journal, Timer, now};
 use crate::deadline::Deadline;
+use crate::timeout::Arrived;
 
 /// Lets so many requests in at a time, lets some wait, and refuses the rest at once. See the [module](super) for what
 /// happens when.
@@ -51,7 +52,7 @@ impl<S> Layer<S> for GateLayer {
     type Service = GateService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        GateService { inner, gate: self.gate.clone() }
+        GateService::optional(inner, Some(self.gate.clone()))
     }
 }
 
@@ -60,7 +61,14 @@ impl<S> Layer<S> for GateLayer {
 #[derive(Clone, Debug)]
 pub struct GateService<S> {
     inner: S,
-    gate: Gate,
+    gate: Option<Gate>,
+}
+
+impl<S> GateService<S> {
+    /// Without a gate it lets everybody in. The type of the request's body is the same.
+    pub(crate) fn optional(inner: S, gate: Option<Gate>) -> Self {
+        Self { inner, gate }
+    }
 }
 
 impl<S, B, ResBody> Service<Request<B>> for GateService<S>
@@ -78,7 +86,12 @@ where
     }
 
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
-        let gate = &self.gate.inner;
+        let Some(Gate { inner: gate }) = &self.gate else {
+            let scope = PermitScope::Headers;
+            return GateFuture {
+                state: State::running(request.map(ReplayBody::untouched), None, &mut self.inner, scope),
+            };
+        };
         let entry = if gate.settings.looks_at_requests() {
             let (parts, body) = request.into_parts();
             let entry = gate.enter(&parts);
@@ -90,7 +103,7 @@ where
         // Each arm makes the whole future: it is hundreds of bytes, and would be moved once more behind them.
         match entry {
             Entry::Admitted(permit) => GateFuture {
-                state: State::running(request.map(ReplayBody::untouched), permit, &mut self.inner, gate),
+                state: State::admitted(request.map(ReplayBody::untouched), permit, &mut self.inner, gate),
             },
             Entry::MustWait(key) => {
                 // The service that was asked for its readiness is the one to call; the clone stays here.
@@ -196,22 +209,27 @@ where
 {
     // Requests, futures and bodies are hundreds of bytes, and each call in between moves them once more.
     #[inline(always)]
-    fn running(
+    fn admitted(
         mut request: Request<ReplayBody<B>>,
         permit: Option<Permit>,
         service: &mut S,
         gate: &Arc<Inner>,
     ) -> Self {
-        let connect = request.method() == Method::CONNECT;
         let sampling = permit.as_ref().and_then(|_| Sampling::begin(gate));
         let permit = permit.map(|permit| permit.carried(request.extensions_mut()));
-        Self::Running {
-            handler: service.call(request),
-            sampling,
-            permit,
-            scope: gate.settings.scope,
-            connect,
-        }
+        Self::running(request, Some((sampling, permit)), service, gate.settings.scope)
+    }
+
+    #[inline(always)]
+    fn running(
+        request: Request<ReplayBody<B>>,
+        held: Option<(Option<Box<Sampling>>, Option<Carried>)>,
+        service: &mut S,
+        scope: PermitScope,
+    ) -> Self {
+        let connect = request.method() == Method::CONNECT;
+        let (sampling, permit) = held.unwrap_or_default();
+        Self::Running { handler: service.call(request), sampling, permit, scope, connect }
     }
 }
 
@@ -236,13 +254,14 @@ where
                     let Some(waiter) = waiter.take() else {
                         return Poll::Pending;
                     };
-                    let Waiter { mut service, request, place, .. } = *waiter;
+                    let Waiter { mut service, mut request, place, .. } = *waiter;
                     let next = match outcome {
                         Ok(permit) => {
                             if let Some(journal) = Journal::of(request.extensions()) {
                                 journal.admitted(now().saturating_duration_since(place.arrived));
                             }
-                            State::running(request, Some(permit), &mut service, &place.gate)
+                            request.extensions_mut().insert(Arrived(place.arrived));
+                            State::admitted(request, Some(permit), &mut service, &place.gate)
                         }
                         Err(reason) => State::Refused { answer: Some(place.gate.refuse(reason, &request)) },
                     };

@@ -106,6 +106,7 @@ pub use handle::{Gate, PermitScope};
 pub use layer::{GateFuture, GateLayer, GateService};
 pub use limit::{Aimd, Limit, Sample};
 pub use permit::{HeldPermit, PermitHandle};
+pub(crate) use permitted::Permitted;
 pub use position::QueuePosition;
 pub use replay::ReplayBody;
 pub use sampling::SampleAt;

@@ -39,6 +39,10 @@ impl<B> Permitted<B> {
     pub(crate) fn new(inner: B, held: Held) -> Self {
         Self { inner, held }
     }
+
+    pub(crate) fn into_parts(self) -> (B, Held) {
+        (self.inner, self.held)
+    }
 }
 
 impl<B: fmt::Debug> fmt::Debug for Permitted<B> {

@@ -71,6 +71,10 @@ impl<B: Body<Data = Bytes>> HeartbeatBody<B> {
         let facts = Facts::new(Tracker::Opaque, Watch::Nothing);
         Self { shell: Shell::new(inner, facts, Parts::default()) }
     }
+
+    pub(crate) fn into_shell(self) -> Shell<B> {
+        self.shell
+    }
 }
 
 impl<B: Body + fmt::Debug> fmt::Debug for HeartbeatBody<B> {

@@ -150,9 +150,32 @@ impl HeartbeatLayer {
         self.with(|choices| choices.declare_interval = true)
     }
 
+    pub(crate) fn settings(&self) -> &Heartbeat {
+        &self.choices.plan.settings
+    }
+
+    #[cfg(feature = "config")]
+    pub(crate) fn with_settings(self, heartbeat: Heartbeat) -> Self {
+        self.with(|choices| choices.plan = Arc::new(Plan::new(heartbeat)))
+    }
+
+    /// This choice for each request, unless there is one.
+    pub(crate) fn per_request_or(
+        self,
+        choose: impl Fn(&request::Parts) -> Option<HeartbeatOverride> + Send + Sync + 'static,
+    ) -> Self {
+        if self.choices.per_request.is_some() { self } else { self.per_request(choose) }
+    }
+
     fn with(mut self, change: impl FnOnce(&mut Choices)) -> Self {
         change(Arc::make_mut(&mut self.choices));
         self
+    }
+}
+
+impl From<Heartbeat> for HeartbeatLayer {
+    fn from(heartbeat: Heartbeat) -> Self {
+        Self::new(heartbeat)
     }
 }
 

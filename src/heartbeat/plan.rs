@@ -78,7 +78,8 @@ impl Plan {
     }
 
     pub(crate) fn watch(&self) -> Watch {
-        if self.settings.most_in_a_row < u32::MAX { Watch::Content } else { Watch::Nothing }
+        let Heartbeat { most_in_a_row, after_content, .. } = self.settings;
+        if most_in_a_row < u32::MAX || after_content { Watch::Content } else { Watch::Nothing }
     }
 
     pub(crate) fn tell(&self, event: &HeartbeatEvent, now: Instant) {

@@ -20,6 +20,8 @@ pub(crate) struct Pulse {
     in_a_row: u32,
     /// The first beat is due at the first wait.
     at_once: bool,
+    /// Not before there has been content.
+    waits_for_content: bool,
     /// This silence's held beat has been told.
     told: bool,
 }
@@ -36,9 +38,16 @@ pub(crate) enum Due {
 }
 
 impl Pulse {
-    /// The stream waits for the first time. `spoken`: the inner body has already given bytes.
-    pub(crate) fn new(settings: &Heartbeat, jitter: Jitter, spoken: bool, now: Instant) -> Self {
+    /// The stream waits for the first time. `spoken`: the inner body has already given bytes; `content`: some that count.
+    pub(crate) fn new(
+        settings: &Heartbeat,
+        jitter: Jitter,
+        spoken: bool,
+        content: bool,
+        now: Instant,
+    ) -> Self {
         Self {
+            waits_for_content: settings.after_content && !content,
             last_beat: now,
             jitter,
             beats: Beats::default(),
@@ -53,6 +62,7 @@ impl Pulse {
         self.told = false;
         if content {
             self.in_a_row = 0;
+            self.waits_for_content = false;
         }
     }
 
@@ -86,7 +96,7 @@ impl Pulse {
         silent_since: Instant,
         now: Instant,
     ) -> (Due, Option<HeartbeatEvent>) {
-        if settings.beat.is_none() || self.in_a_row >= settings.most_in_a_row {
+        if settings.beat.is_none() || self.waits_for_content || self.in_a_row >= settings.most_in_a_row {
             return (Due::Written(None), None);
         }
         if self.at_once && place == Place::Between {

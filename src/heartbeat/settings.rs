@@ -22,6 +22,7 @@ use crate::error::valid;
 /// | [`mid_event`](Self::mid_event) | [`MidEvent::Hold`] |
 /// | [`jitter`](Self::jitter) | none |
 /// | [`at_once`](Self::at_once) | no |
+/// | [`after_content`](Self::after_content) | no |
 /// | [`pad_first`](Self::pad_first) | no |
 /// | [`most_in_a_row`](Self::most_in_a_row) | no cap |
 ///
@@ -47,6 +48,7 @@ pub struct Heartbeat {
     pub(super) mid_event: MidEvent,
     pub(super) jitter: Duration,
     pub(super) at_once: bool,
+    pub(super) after_content: bool,
     pub(super) pad_first: usize,
     pub(super) most_in_a_row: u32,
     pub(super) hook: Option<Hook>,
@@ -92,6 +94,7 @@ impl Default for Heartbeat {
             mid_event: MidEvent::default(),
             jitter: Duration::ZERO,
             at_once: false,
+            after_content: false,
             pad_first: 0,
             most_in_a_row: u32::MAX,
             hook: None,
@@ -228,6 +231,14 @@ impl Heartbeat {
         self
     }
 
+    /// No beat comes before the first content: for protocols in which the server has to say something before anything
+    /// else, like the acknowledgement of MCP's `subscriptions/listen`. It wins over [`at_once`](Self::at_once).
+    #[must_use]
+    pub fn after_content(mut self) -> Self {
+        self.after_content = true;
+        self
+    }
+
     /// The first beat is filled up to so many bytes, for proxies that hold the beginning of a response back (2 KiB for
     /// old browsers, 4 to 16 KiB for nginx with buffering on). Only comments are padded. With
     /// [`at_once`](Self::at_once) it goes out at the first wait even when data came before it. Default: no padding.
@@ -301,7 +312,7 @@ impl Heartbeat {
         self.interval
     }
 
-    pub(super) fn try_interval(self, interval: Duration) -> Result<Self, ConfigError> {
+    pub(crate) fn try_interval(self, interval: Duration) -> Result<Self, ConfigError> {
         if interval < SHORTEST {
             return Err(ConfigError::new(format!(
                 "a heartbeat interval is at least {SHORTEST:?}, got {interval:?}"
@@ -311,7 +322,7 @@ impl Heartbeat {
     }
 
     /// A hint of a caller may be as short as it likes, so it is not refused but brought into the range.
-    pub(super) fn beating_every(self, interval: Duration) -> Self {
+    pub(crate) fn beating_every(self, interval: Duration) -> Self {
         let interval = interval.max(SHORTEST);
         Self { interval, jitter: self.jitter.min(interval / 2), ..self }
     }
@@ -326,6 +337,7 @@ impl fmt::Debug for Heartbeat {
             .field("mid_event", &self.mid_event)
             .field("jitter", &self.jitter)
             .field("at_once", &self.at_once)
+            .field("after_content", &self.after_content)
             .field("pad_first", &self.pad_first)
             .field("most_in_a_row", &self.most_in_a_row)
             .finish_non_exhaustive()
@@ -348,6 +360,7 @@ impl fmt::Debug for Heartbeat {
 #[derive(Clone, Debug, Default)]
 pub struct HeartbeatOverride {
     off: bool,
+    after_content: bool,
     interval: Option<Duration>,
     beat: Option<Beat>,
 }
@@ -369,6 +382,13 @@ impl HeartbeatOverride {
     #[must_use]
     pub fn beat(mut self, beat: Beat) -> Self {
         self.beat = Some(beat);
+        self
+    }
+
+    /// No beat before the first content, see [`Heartbeat::after_content`].
+    #[must_use]
+    pub fn after_content(mut self) -> Self {
+        self.after_content = true;
         self
     }
 
@@ -402,6 +422,7 @@ impl HeartbeatOverride {
         if let Some(beat) = &self.beat {
             heartbeat.beat = beat.clone();
         }
+        heartbeat.after_content |= self.after_content;
         if let Some(interval) = self.interval {
             heartbeat = heartbeat.beating_every(interval);
         }

@@ -35,6 +35,12 @@ impl<B: Body<Data = Bytes>> ObserveBody<B> {
     }
 }
 
+impl<B: Body> ObserveBody<B> {
+    pub(crate) fn into_shell(self) -> (Shell<B>, Span) {
+        (self.shell, self.span)
+    }
+}
+
 impl<B: Body + fmt::Debug> fmt::Debug for ObserveBody<B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("ObserveBody").field(&self.shell).finish()

@@ -131,5 +131,6 @@ pub use layer::{ObserveFuture, ObserveLayer, ObserveService};
 pub use observer::Observer;
 pub use report::{Opening, StreamReport};
 pub use sink::Sink;
+pub(crate) use span::Span;
 #[cfg(feature = "tracing")]
 pub use trace::TracingSink;

@@ -17,6 +17,7 @@ use tower_service::Service;
 use super::body::StallBody;
 use super::connection::ConnectionHandle;
 use super::error::StallError;
+use super::slot::Slot;
 use super::watch::{Limits, Rate};
 use super::watchdog::{Settings, Watchdog};
 use crate::body::Journal;
@@ -121,6 +122,22 @@ impl StallLayer {
         Ok(self.with(|settings| settings.limits.rate = Some(Rate { bytes, per })))
     }
 
+    /// The same with another limit.
+    ///
+    /// # Errors
+    ///
+    /// When it is shorter than a millisecond, or the minimum rate is counted over less.
+    #[cfg(feature = "config")]
+    pub(crate) fn try_limit(self, limit: Duration) -> Result<Self, ConfigError> {
+        let Limits { limit, .. } = Self::try_new(limit)?.watchdog.settings.limits;
+        match self.watchdog.settings.limits.rate {
+            Some(Rate { bytes, per }) => {
+                self.with(|settings| settings.limits = Limits { limit, rate: None }).try_min_rate(bytes, per)
+            }
+            None => Ok(self.with(|settings| settings.limits.limit = limit)),
+        }
+    }
+
     /// Whose connection is ended, too. Default: [`Disconnect::Http1`].
     #[must_use]
     pub fn disconnect(self, disconnect: Disconnect) -> Self {
@@ -143,6 +160,28 @@ impl StallLayer {
 
     fn of(settings: Settings) -> Self {
         Self { watchdog: Watchdog::new(settings) }
+    }
+}
+
+/// What is kept of a request until its response's body is watched over.
+pub(crate) struct Watching {
+    watchdog: Arc<Watchdog>,
+    reader: Reader,
+}
+
+impl StallLayer {
+    pub(crate) fn watching<B>(&self, request: &Request<B>) -> Watching {
+        let reader = Reader::of(request, self.watchdog.settings.disconnect);
+        Watching { watchdog: Arc::clone(&self.watchdog), reader }
+    }
+}
+
+impl Watching {
+    pub(crate) fn slot<B>(self, body: B) -> Slot<B>
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+    {
+        Slot::new(body, self.watchdog, self.reader)
     }
 }
 

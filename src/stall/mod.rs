@@ -143,8 +143,10 @@ mod watchdog;
 pub use body::StallBody;
 pub use connection::{AbortableIo, ConnectionHandle};
 pub use error::StallError;
+pub(crate) use layer::Watching;
 pub use layer::{Disconnect, StallFuture, StallLayer, StallService};
 #[cfg(feature = "serve")]
 pub use serve::{AbortableListener, Connections, Peer};
+pub(crate) use slot::Slot;
 #[cfg(all(feature = "socket2", any(target_os = "android", target_os = "linux")))]
 pub use socket::set_user_timeout;

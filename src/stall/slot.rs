@@ -17,7 +17,7 @@ use crate::BoxError;
 use crate::sync::{Mutex, MutexGuard};
 
 /// A body that its watchdog can take out. Then it ends in an error.
-pub(super) struct Slot<B: Body> {
+pub(crate) struct Slot<B> {
     shared: Arc<Shared<B>>,
     /// The inner body has said so: to ask it takes the lock.
     ended: bool,
@@ -145,7 +145,7 @@ where
     }
 }
 
-impl<B: Body> Drop for Slot<B> {
+impl<B> Drop for Slot<B> {
     fn drop(&mut self) {
         self.shared.gives_back();
     }

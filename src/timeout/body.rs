@@ -68,6 +68,10 @@ impl<B: Body<Data = Bytes>> TimeoutBody<B> {
     pub(super) fn of_bytes(bytes: Bytes) -> Self {
         Self { shell: Shell::of_bytes(bytes) }
     }
+
+    pub(crate) fn into_shell(self) -> Shell<B> {
+        self.shell
+    }
 }
 
 impl<B: Body + fmt::Debug> fmt::Debug for TimeoutBody<B> {

@@ -55,6 +55,10 @@ impl Bounds {
         }
     }
 
+    pub(crate) fn counts_any_byte(&self) -> bool {
+        self.plan.progress == Progress::AnyByte
+    }
+
     pub(crate) fn limits(&self) -> &Timeouts {
         &self.plan.limits
     }

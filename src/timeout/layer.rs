@@ -116,9 +116,29 @@ impl TimeoutLayer {
         self.with(|plan| plan.renderer = Renderer::of(render))
     }
 
+    pub(crate) fn limits(&self) -> &Timeouts {
+        &self.plan.limits
+    }
+
+    #[cfg(feature = "config")]
+    pub(crate) fn with_limits(self, limits: Timeouts) -> Self {
+        self.with(|plan| plan.limits = limits)
+    }
+
+    /// This ending, unless there is one.
+    pub(crate) fn ending_or(self, ending: Ending) -> Self {
+        if self.plan.ending.is_some() { self } else { self.ending(ending) }
+    }
+
     fn with(mut self, change: impl FnOnce(&mut Plan)) -> Self {
         change(Arc::make_mut(&mut self.plan));
         self
+    }
+}
+
+impl From<Timeouts> for TimeoutLayer {
+    fn from(limits: Timeouts) -> Self {
+        Self::new(limits)
     }
 }
 

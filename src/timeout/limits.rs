@@ -31,10 +31,10 @@ use crate::error::valid;
 /// ```
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Timeouts {
-    pub(super) headers: Option<Duration>,
-    pub(super) first_byte: Option<Duration>,
-    pub(super) inter_chunk: Option<Duration>,
-    pub(super) total: Option<Duration>,
+    pub(crate) headers: Option<Duration>,
+    pub(crate) first_byte: Option<Duration>,
+    pub(crate) inter_chunk: Option<Duration>,
+    pub(crate) total: Option<Duration>,
 }
 
 impl Timeouts {
@@ -107,7 +107,7 @@ impl Timeouts {
         Ok(self)
     }
 
-    /// Limits the whole exchange, over handler and body; noticed on a body that is always ready, too. `Duration::MAX` is no limit.
+    /// Limits the whole exchange, over the queue of a gate, handler and body; noticed on a body that is always ready, too. `Duration::MAX` is no limit.
     ///
     /// # Panics
     ///
@@ -139,7 +139,7 @@ impl Timeouts {
     }
 
     /// These limits, none longer than those of `ceiling`. What has no limit gets none by that.
-    pub(super) fn capped_by(self, ceiling: &Self) -> Self {
+    pub(crate) fn capped_by(self, ceiling: &Self) -> Self {
         self.zip(ceiling, |mine, most| mine.map(|mine| most.map_or(mine, |most| mine.min(most))))
     }
 

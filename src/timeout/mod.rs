@@ -125,8 +125,8 @@
 //! # With other layers
 //!
 //! Inside heartbeats and outside of handlers; its `size_hint` is the inner one as long as it cannot add bytes, so plain
-//! responses keep their `Content-Length`. The total covers what is inside of this layer: put it outside of a queue that it
-//! should cover.
+//! responses keep their `Content-Length`. Inside of a [gate](crate::gate), too: the total then counts from when the request
+//! came to its queue, and the other limits from when it was let in.
 //!
 //! # What it does not do
 //!
@@ -156,6 +156,7 @@ pub use error::TimeoutError;
 pub use layer::{HeadersFrom, Progress, TimeoutFuture, TimeoutLayer, TimeoutService};
 pub use limits::Timeouts;
 pub use phase::Phase;
+pub(crate) use plan::Arrived;
 pub use request::{
     RequestBodyTimeoutFuture, RequestBodyTimeoutLayer, RequestBodyTimeoutService, RequestTimeoutBody,
 };

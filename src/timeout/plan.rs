@@ -14,6 +14,10 @@ use crate::dialect::Tracker;
 use crate::jitter::Seeds;
 use crate::reject::{Ending, Renderer};
 
+/// In the extensions of a request that has waited in a queue: when it came. From then on the total counts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Arrived(pub(crate) Instant);
+
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
     pub(super) limits: Timeouts,
@@ -24,6 +28,8 @@ pub(crate) struct Plan {
     pub(super) head: Option<Total>,
     /// The request's own end.
     pub(super) deadline: Option<Total>,
+    /// When the exchange began, if that was before this layer knew of it.
+    pub(super) arrived: Option<Instant>,
     /// How a stream ends behind the head, if not as its format suggests.
     pub(super) ending: Option<Ending>,
     pub(super) retry: Duration,
@@ -40,6 +46,7 @@ impl Plan {
             headers_from: HeadersFrom::default(),
             head: None,
             deadline: None,
+            arrived: None,
             ending: None,
             retry: Duration::from_secs(2),
             seeds: Arc::new(Seeds::random()),
@@ -70,6 +77,9 @@ impl Plan {
         if let Some(deadline) = extensions.get::<Deadline>() {
             Arc::make_mut(&mut plan).deadline = Some(in_time(*deadline, began));
         }
+        if let Some(Arrived(arrived)) = extensions.get() {
+            Arc::make_mut(&mut plan).arrived = Some(*arrived);
+        }
         plan
     }
 
@@ -91,7 +101,7 @@ impl Plan {
 
     /// When an exchange that began then has to be over: the total, or the request's own end if that is earlier.
     pub(super) fn total(&self, began: Instant) -> Option<Total> {
-        Total::earlier(self.limits.total_from(began), self.deadline)
+        Total::earlier(self.limits.total_from(self.arrived.unwrap_or(began)), self.deadline)
     }
 }
 

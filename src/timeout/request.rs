@@ -114,6 +114,10 @@ impl RequestBodyTimeoutLayer {
         self.with(|plan| plan.renderer = Renderer::of(render))
     }
 
+    pub(crate) fn limits(&self) -> &Timeouts {
+        &self.plan.limits
+    }
+
     fn with(mut self, change: impl FnOnce(&mut Plan)) -> Self {
         change(Arc::make_mut(&mut self.plan));
         self
@@ -124,7 +128,7 @@ impl<S> Layer<S> for RequestBodyTimeoutLayer {
     type Service = RequestBodyTimeoutService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        RequestBodyTimeoutService { inner, layer: self.clone() }
+        RequestBodyTimeoutService::optional(inner, Some(self.clone()))
     }
 }
 
@@ -132,7 +136,14 @@ impl<S> Layer<S> for RequestBodyTimeoutLayer {
 #[derive(Clone, Debug)]
 pub struct RequestBodyTimeoutService<S> {
     inner: S,
-    layer: RequestBodyTimeoutLayer,
+    layer: Option<RequestBodyTimeoutLayer>,
+}
+
+impl<S> RequestBodyTimeoutService<S> {
+    /// Without a layer there are no limits. The type of the request's body is the same.
+    pub(crate) fn optional(inner: S, layer: Option<RequestBodyTimeoutLayer>) -> Self {
+        Self { inner, layer }
+    }
 }
 
 impl<S, B, ResBody> Service<Request<B>> for RequestBodyTimeoutService<S>
@@ -150,17 +161,23 @@ where
     }
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
+        let Some(RequestBodyTimeoutLayer { plan }) = &self.layer else {
+            let asked = request.extensions().get::<Asked>().cloned();
+            let inner = self.inner.call(request.map(|body| RequestTimeoutBody::unlimited(body, asked)));
+            return RequestBodyTimeoutFuture { inner: Some(inner), limited: None };
+        };
         let caller = Caller::of_request(&request);
         let journal = Journal::of(request.extensions());
         let (mut parts, body) = request.into_parts();
         let upload = Upload::default();
         parts.extensions.insert(upload.clone());
         let asked = parts.extensions.get::<Asked>().cloned();
-        let bounds = Bounds { plan: Arc::clone(&self.layer.plan), began: now() };
+        let plan = Arc::clone(plan);
+        let bounds = Bounds { plan: Arc::clone(&plan), began: now() };
         let body = RequestTimeoutBody::new(body, bounds, upload.clone(), asked);
         let inner = self.inner.call(Request::from_parts(parts, body));
-        let plan = Arc::clone(&self.layer.plan);
-        RequestBodyTimeoutFuture { inner: Some(inner), upload, caller, plan, journal }
+        let limited = Limited { upload, caller, plan, journal };
+        RequestBodyTimeoutFuture { inner: Some(inner), limited: Some(limited) }
     }
 }
 
@@ -170,11 +187,17 @@ pin_project! {
     pub struct RequestBodyTimeoutFuture<F> {
         #[pin]
         inner: Option<F>,
-        upload: Upload,
-        caller: Caller,
-        plan: Arc<Plan>,
-        journal: Option<Journal>,
+        limited: Option<Limited>,
     }
+}
+
+/// What the request left behind for a refusal.
+#[derive(Debug)]
+struct Limited {
+    upload: Upload,
+    caller: Caller,
+    plan: Arc<Plan>,
+    journal: Option<Journal>,
 }
 
 impl<F, B, E> Future for RequestBodyTimeoutFuture<F>
@@ -192,14 +215,14 @@ where
         let answer = inner.poll(cx);
         // A handler that was told of the slow upload may have answered in this very turn, most often with a 400. The
         // upload was the reason, so it is what the client is told.
-        if let Some(error) = this.upload.expired(cx) {
-            this.inner.set(None);
-            if let Some(journal) = this.journal {
-                journal.timed_out(error.phase());
+        if let Some(Limited { upload, caller, plan, journal }) = this.limited {
+            if let Some(error) = upload.expired(cx) {
+                this.inner.set(None);
+                if let Some(journal) = journal {
+                    journal.timed_out(error.phase());
+                }
+                return Poll::Ready(Ok(refuse(error, caller, &plan.renderer).map(TimeoutBody::of_bytes)));
             }
-            return Poll::Ready(Ok(
-                refuse(error, this.caller, &this.plan.renderer).map(TimeoutBody::of_bytes)
-            ));
         }
         answer.map_ok(|response| response.map(|body| TimeoutBody::of(body, None, None)))
     }
@@ -212,7 +235,8 @@ pin_project! {
     pub struct RequestTimeoutBody<B: Body> {
         #[pin]
         shell: Shell<B>,
-        upload: Upload,
+        // None without limits.
+        upload: Option<Upload>,
         // Until it has been told.
         asked: Option<Asked>,
     }
@@ -220,7 +244,9 @@ pin_project! {
     impl<B: Body> PinnedDrop for RequestTimeoutBody<B> {
         fn drop(this: Pin<&mut Self>) {
             // A handler that has dropped the body has read all it wanted.
-            this.upload.was_read(now());
+            if let Some(upload) = &this.upload {
+                upload.was_read(now());
+            }
         }
     }
 }
@@ -231,7 +257,16 @@ impl<B: Body<Data = Bytes>> RequestTimeoutBody<B> {
             upload.was_read(bounds.began);
         }
         let parts = Parts { timeouts: Some(bounds), ..Parts::default() };
-        Self { shell: Shell::new(inner, Facts::new(Tracker::Opaque, Watch::AnyByte), parts), upload, asked }
+        Self {
+            shell: Shell::new(inner, Facts::new(Tracker::Opaque, Watch::AnyByte), parts),
+            upload: Some(upload),
+            asked,
+        }
+    }
+
+    fn unlimited(inner: B, asked: Option<Asked>) -> Self {
+        let facts = Facts::new(Tracker::Opaque, Watch::Nothing);
+        Self { shell: Shell::new(inner, facts, Parts::default()), upload: None, asked }
     }
 }
 
@@ -261,15 +296,17 @@ where
             Poll::Ready(None) => Poll::Ready(this.shell.as_mut().take_fault().map(|fault| match fault {
                 Fault::Timeout(error) => {
                     let error = error.of_request();
-                    this.upload.expire(error);
+                    if let Some(upload) = &this.upload {
+                        upload.expire(error);
+                    }
                     Err(error.into())
                 }
                 fault @ Fault::Drain(_) => Err(fault.into()),
             })),
             polled => polled.map_err(Into::into),
         };
-        if item.is_ready() && this.shell.is_end_stream() {
-            this.upload.was_read(now());
+        if let Some(upload) = this.upload.as_ref().filter(|_| item.is_ready() && this.shell.is_end_stream()) {
+            upload.was_read(now());
         }
         item
     }

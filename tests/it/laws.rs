@@ -23,8 +23,8 @@ use tower_lifeline::testing::{ImpatientProxy, Script, ScriptError, script, timel
 use tower_lifeline::timeout::RequestTimeoutBody;
 use tower_lifeline::{
     BoxError, Drain, DrainLayer, EarlyLayer, Gate, GateLayer, Heartbeat, HeartbeatBody, HeartbeatEvent,
-    HeartbeatLayer, MidEvent, PermitScope, RequestBodyTimeoutLayer, Rhythm, StallBody, StallLayer, StreamEnd,
-    TimeoutBody, TimeoutLayer, Timeouts,
+    HeartbeatLayer, Lifeline, MidEvent, PermitScope, RequestBodyTimeoutLayer, Rhythm, StallBody, StallLayer,
+    StreamEnd, TimeoutBody, TimeoutLayer, Timeouts,
 };
 
 use crate::support::probe::{Open, Probe};
@@ -78,6 +78,11 @@ const BODIES: &[Made] = &[
         drain.begin();
         answered(&DrainLayer::new(&drain), inner)
     }),
+    ("stack, nothing on", |inner| {
+        let asked = Lifeline::plain().timeouts(Timeouts::new()).without_request_body();
+        answered(&asked.build().expect("a stack"), inner)
+    }),
+    ("stack, all on", |inner| answered(&everything(), inner)),
     ("early, not needed", |inner| answered(&EarlyLayer::after(HOUR), inner)),
     ("beats outside of timeouts", |inner| {
         let limited = answered(&TimeoutLayer::new(limits()), inner);
@@ -90,6 +95,20 @@ const STREAMING: &[Made] = &[
     ("early, under beats", |inner| any(HeartbeatBody::new(committed(inner), Heartbeat::every(SECOND)))),
     ("early", |inner| any(committed(inner))),
 ];
+
+fn everything() -> Lifeline {
+    Lifeline::llm()
+        .observe(&Observer::new().sink(|_: &StreamReport| {}))
+        .stall(StallLayer::new(HOUR))
+        .drain(&Drain::new())
+        .max_age(HOUR)
+        .early(EarlyLayer::after(HOUR / 2))
+        .heartbeat(Heartbeat::every(SECOND))
+        .gate(Gate::new(8).holdable())
+        .timeouts(limits())
+        .build()
+        .expect("a stack")
+}
 
 const HOUR: Duration = Duration::from_secs(3_600);
 

@@ -18,6 +18,7 @@ mod rules;
 mod settings;
 mod simulator;
 mod sinks;
+mod stack;
 mod stall;
 mod standstill;
 mod support;

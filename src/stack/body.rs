@@ -1,0 +1,184 @@
+//! LifelineBody: one shell for all layers, and beneath it the handler's body.
+
+use std::fmt;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+use pin_project_lite::pin_project;
+
+use super::answering::AnswerBody;
+use super::kit::Kit;
+use super::maybe::Maybe;
+use super::origin::{Nested, Origin};
+use crate::BoxError;
+use crate::body::Shell;
+use crate::drain::DrainBody;
+use crate::early::{EarlyBody, Handling};
+use crate::observe::{ObserveBody, Span};
+use crate::stall::{Slot, Watching};
+
+/// What the nested layers make of a response, if the head may be early.
+pub(super) type MaybeEarly<F, B> = Maybe<EarlyBody<F>, Nested<B>>;
+/// The same if streams may be told to leave.
+type MaybeDrained<F, B> = Maybe<DrainBody<MaybeEarly<F, B>>, MaybeEarly<F, B>>;
+/// The same with all layers.
+pub(super) type Whole<F, B> = Maybe<ObserveBody<MaybeDrained<F, B>>, MaybeDrained<F, B>>;
+
+pin_project! {
+    /// The body of a response behind a [`Lifeline`](super::Lifeline).
+    ///
+    /// It gives the inner body's frames, trailers and errors as they come, beats in its silences, and ends as the layers that
+    /// are on have it. Only an error that would follow a frame at once waits for 5 ms, or hyper would lose the frame. To drop
+    /// it drops the handler's body, and gives the permit back.
+    ///
+    /// Its errors are the inner body's, boxed, or a [`TimeoutError`](crate::TimeoutError), a
+    /// [`DrainError`](crate::DrainError) or a [`StallError`](crate::StallError). It must be polled inside a tokio runtime
+    /// with its timer enabled.
+    pub struct LifelineBody<B>
+    where
+        B: Body<Data = Bytes, Error: Into<BoxError>>,
+        B: Send,
+        B: 'static,
+    {
+        #[pin]
+        shell: Shell<Watched<B>>,
+        span: Span,
+    }
+}
+
+pin_project! {
+    #[project = WatchedProj]
+    enum Watched<B> {
+        No { #[pin] origin: Origin<B> },
+        // Beneath the shell: what is taken out of it has the permit.
+        Yes { #[pin] slot: Slot<Origin<B>> },
+    }
+}
+
+impl<B> LifelineBody<B>
+where
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+{
+    #[inline]
+    pub(super) fn of<F>(whole: Whole<F, B>, watching: Option<Watching>) -> Self
+    where
+        F: Handling<Body = AnswerBody<B>> + Send + 'static,
+    {
+        let mut kit = Kit::new();
+        let mut span = Span::none();
+        let origin = origin(whole, &mut kit, &mut span);
+        let watched = match (watching, origin) {
+            // What is all there holds nothing.
+            (Some(_), origin @ Origin::Refusal { .. }) | (None, origin) => Watched::No { origin },
+            (Some(watching), origin) => Watched::Yes { slot: watching.slot(origin) },
+        };
+        Self { shell: kit.shell(watched), span }
+    }
+}
+
+#[inline]
+fn origin<F, B>(whole: Whole<F, B>, kit: &mut Kit, span: &mut Span) -> Origin<B>
+where
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+    F: Handling<Body = AnswerBody<B>> + Send + 'static,
+{
+    let maybe_drained = match whole {
+        Maybe::Off { off } => off,
+        Maybe::On { on } => {
+            let (shell, its) = on.into_shell();
+            *span = its;
+            match kit.take(shell) {
+                Ok(inner) => inner,
+                Err(answer) => return Origin::Refusal { answer },
+            }
+        }
+    };
+    let maybe_early = match maybe_drained {
+        Maybe::Off { off } => off,
+        Maybe::On { on } => match kit.take(on.into_shell()) {
+            Ok(inner) => inner,
+            Err(answer) => return Origin::Refusal { answer },
+        },
+    };
+    match maybe_early {
+        Maybe::Off { off } => Origin::of(off, kit),
+        Maybe::On { on } => match kit.take(on.into_shell()).map(|inner| inner.into_answer()) {
+            Ok(Ok(answer)) => {
+                kit.take(answer.into_shell()).unwrap_or_else(|answer| Origin::Refusal { answer })
+            }
+            Ok(Err(early)) => Origin::Early { early: Box::pin(early) },
+            Err(answer) => Origin::Refusal { answer },
+        },
+    }
+}
+
+impl<B> fmt::Debug for LifelineBody<B>
+where
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+{
+    // The inner body may be polled by somebody else at this moment.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LifelineBody").finish_non_exhaustive()
+    }
+}
+
+impl<B> Body for LifelineBody<B>
+where
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+{
+    type Data = Bytes;
+    type Error = BoxError;
+
+    #[inline(always)]
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        let this = self.project();
+        let _entered = this.span.enter();
+        this.shell.poll_frame_or_fault(cx)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.shell.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.shell.size_hint()
+    }
+}
+
+impl<B> Body for Watched<B>
+where
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+{
+    type Data = Bytes;
+    type Error = BoxError;
+
+    #[inline(always)]
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
+        match self.project() {
+            WatchedProj::No { origin } => origin.poll_frame(cx),
+            WatchedProj::Yes { slot } => slot.poll_frame(cx),
+        }
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::No { origin } => origin.is_end_stream(),
+            Self::Yes { slot } => slot.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::No { origin } => origin.size_hint(),
+            Self::Yes { slot } => slot.size_hint(),
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! Kit: what the shells of nested bodies hold, taken out of them for one shell around the innermost body.
+
+use bytes::Bytes;
+use http_body::Body;
+
+use crate::body::{Facts, Parts, Shell, Watch};
+use crate::dialect::Tracker;
+
+/// Filled from the outermost shell to the innermost.
+pub(super) struct Kit {
+    facts: Facts,
+    parts: Parts,
+}
+
+impl Kit {
+    pub(super) fn new() -> Self {
+        Self { facts: Facts::new(Tracker::Opaque, Watch::Nothing), parts: Parts::default() }
+    }
+
+    /// Takes a shell apart that nobody has polled. `Err`: a refusal of the layer that made it, and no inner body.
+    #[inline]
+    pub(super) fn take<B: Body<Data = Bytes>>(&mut self, shell: Shell<B>) -> Result<B, Bytes> {
+        let (inner, facts, parts) = shell.take_apart()?;
+        self.facts = self.facts.or_closer(facts);
+        self.parts.and_inner(parts);
+        Ok(inner)
+    }
+
+    #[inline]
+    pub(super) fn shell<B: Body<Data = Bytes>>(self, inner: B) -> Shell<B> {
+        Shell::new(inner, self.facts, self.parts)
+    }
+}

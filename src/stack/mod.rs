@@ -1,0 +1,101 @@
+//! All layers in the one right order, as one service with one body.
+//!
+//! Ten layers in the wrong order are a trap: a gate outside of a deadline lets requests wait that are lost already, a
+//! permit outside of a stall layer is never given back. And each layer that maps a body costs a frame another call.
+//! [`Lifeline`] nests them in the order that the [guide](crate::guide#in-which-order) gives reasons for, and takes their
+//! bodies apart again: what they all wanted of a stream, one body does, with one timer.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() -> Result<(), tower_lifeline::BoxError> {
+//! use std::time::Duration;
+//! use axum::{Router, routing::post};
+//! use tower_lifeline::{Drain, Gate, Hop, HopPath, Lifeline, Timeouts};
+//!
+//! let drain = Drain::new();
+//! let lifeline = Lifeline::llm()
+//!     .path(HopPath::through([Hop::NGINX, Hop::AWS_ALB]))
+//!     .timeouts(Timeouts::new().headers(Duration::from_secs(30)).inter_chunk(Duration::from_secs(90)))
+//!     .gate(Gate::new(512).queue(128).max_wait(Duration::from_secs(5)))
+//!     .drain(&drain)
+//!     .build()?;
+//!
+//! let app: Router = Router::new().route("/chat", post(|| async { "an answer" })).layer(lifeline.clone());
+//! # let _ = app;
+//! assert_eq!(lifeline.gate().unwrap().stats().limit, 512);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # The presets
+//!
+//! Where to start from. The limits suit healthy streams of their kind; replace them where yours are others. Nothing else
+//! is on: no gate, no stall limit, no early head, no drain and no reports, until one of them is given.
+//!
+//! | | [`sse`](Lifeline::sse) | [`llm`](Lifeline::llm) | [`mcp`](Lifeline::mcp) | [`grpc`](Lifeline::grpc) | [`plain`](Lifeline::plain) |
+//! |---|---|---|---|---|---|
+//! | heartbeat | 15 s | 15 s | 15 s | none | none |
+//! | headers | 30 s | 30 s | 60 s | none | 30 s |
+//! | first byte | none | 60 s | none | none | 30 s |
+//! | inter-chunk | none | 90 s | none | none | 30 s |
+//! | total | none | 600 s | none | none | none |
+//! | request body, gap | 30 s | 30 s | 30 s | none | 30 s |
+//! | a stream that ends too early says so as | its content type | [`Ending::Llm`](crate::Ending::Llm) | [`Ending::Mcp`](crate::Ending::Mcp) | its content type | its content type |
+//! | deadlines that are believed | none | none | none | `grpc-timeout` | none |
+//!
+//! With a [path](LifelineBuilder::path), the heartbeat of a preset comes as often as that needs, and streams make room
+//! before a hop ends them.
+//!
+//! # MCP
+//!
+//! The version that a request names in `MCP-Protocol-Version` decides:
+//!
+//! | | 2025-11-25 | 2026-07-28 and later |
+//! |---|---|---|
+//! | while the server drains, the stream of an answer | leaves: its client picks it up by `Last-Event-ID` | goes on to its end, because to end it is to cancel it |
+//! | `subscriptions/listen` | is unknown | is silent up to the acknowledgement, has no early head, and leaves when the server drains |
+//!
+//! In both, a client that leaves takes its handler with it, as it does in any hyper server. What has to go on without its
+//! client, as 2025-11-25 wants it, is a task of the handler's own.
+//!
+//! # gRPC
+//!
+//! Nothing is added to a stream but its end: trailers with a status. `grpc-timeout` is believed, and kept a little earlier
+//! than tonic's own timer would.
+//!
+//! # Nested by hand
+//!
+//! The same layers nested in the same order draw the same; a test compares thousands of random ones. Two things differ.
+//! When something ends a stream in the moment in which something else is due, one body says the end, and a layer outside
+//! of the one that ends it may beat before that. And an error that has to wait until what went before it is flushed waits
+//! once for 5 ms, not in each layer.
+//!
+//! A handler's response can still change its own limits, heartbeat, ending and drain by its extensions, as with the layers
+//! alone.
+//!
+//! # What it does not do
+//!
+//! A client that has stopped reading loses the handler's body and the permit by the stall limit; its place in a drain it
+//! has until its connection ends, which [`Disconnect`](crate::stall::Disconnect) is for.
+//!
+//! The request's body has the type [`LifelineRequestBody`], whatever is on. Handlers of axum don't notice.
+
+mod answering;
+mod body;
+mod build;
+mod builder;
+mod checks;
+#[cfg(feature = "config")]
+mod configured;
+mod kit;
+mod layer;
+mod maybe;
+mod origin;
+mod presets;
+mod service;
+
+pub use body::LifelineBody;
+pub use builder::LifelineBuilder;
+pub use layer::Lifeline;
+#[cfg(feature = "config")]
+pub(crate) use presets::Preset;
+pub use service::{LifelineFuture, LifelineRequestBody, LifelineService};

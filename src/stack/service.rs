@@ -1,0 +1,161 @@
+//! LifelineService and its future: the layers' own services, nested in the one order.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http::{Request, Response};
+use http_body::Body;
+use pin_project_lite::pin_project;
+use tower_layer::Layer;
+use tower_service::Service;
+
+use super::answering::Answering;
+use super::body::LifelineBody;
+use super::layer::Layers;
+use super::maybe::Maybe;
+use super::presets;
+use crate::BoxError;
+use crate::deadline::DeadlineService;
+use crate::drain::DrainService;
+use crate::early::EarlyService;
+use crate::gate::{GateService, ReplayBody};
+use crate::heartbeat::HeartbeatService;
+use crate::observe::{ObserveLayer, ObserveService};
+use crate::stall::{StallLayer, Watching};
+use crate::timeout::{RequestBodyTimeoutService, RequestTimeoutBody, TimeoutService};
+
+/// The request body that a handler behind a [`Lifeline`](super::Lifeline) gets: the same frames, trailers and errors as they
+/// came, within the limits.
+pub type LifelineRequestBody<B> = ReplayBody<RequestTimeoutBody<B>>;
+
+type Inner<S> = DeadlineService<HeartbeatService<RequestBodyTimeoutService<GateService<TimeoutService<S>>>>>;
+type MaybeEarly<S> = Maybe<EarlyService<Answering<Inner<S>>>, Inner<S>>;
+type MaybeDrained<S> = Maybe<DrainService<MaybeEarly<S>>, MaybeEarly<S>>;
+type Nest<S> = Maybe<ObserveService<MaybeDrained<S>>, MaybeDrained<S>>;
+
+/// The service that [`Lifeline`](super::Lifeline) makes.
+#[derive(Clone)]
+pub struct LifelineService<S> {
+    nest: Nest<S>,
+    stall: Option<StallLayer>,
+    mcp: bool,
+}
+
+impl<S> LifelineService<S> {
+    pub(super) fn new(inner: S, layers: &Layers) -> Self {
+        let limited = layers.timeouts.layer(inner);
+        let gated = GateService::optional(limited, layers.gate.clone());
+        let uploaded = RequestBodyTimeoutService::optional(gated, layers.request_body.clone());
+        let inner = layers.deadlines.layer(layers.heartbeat.layer(uploaded));
+        let early = match &layers.early {
+            Some(early) => Maybe::On { on: early.layer(Answering(inner)) },
+            None => Maybe::Off { off: inner },
+        };
+        let drained = match &layers.drain {
+            Some(drain) => Maybe::On { on: drain.layer(early) },
+            None => Maybe::Off { off: early },
+        };
+        let nest = match &layers.observer {
+            Some(observer) => Maybe::On { on: ObserveLayer::new(observer).layer(drained) },
+            None => Maybe::Off { off: drained },
+        };
+        Self { nest, stall: layers.stall.clone(), mcp: layers.mcp }
+    }
+}
+
+impl<S> fmt::Debug for LifelineService<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LifelineService").finish_non_exhaustive()
+    }
+}
+
+impl<S, B, ResBody> Service<Request<B>> for LifelineService<S>
+where
+    S: Service<Request<LifelineRequestBody<B>>, Response = Response<ResBody>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<BoxError> + Send + 'static,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError> + Send,
+    ResBody: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+{
+    type Response = Response<LifelineBody<ResBody>>;
+    type Error = S::Error;
+    type Future = LifelineFuture<S, B, ResBody>;
+
+    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
+        // The same for all of the nest, and its own types ask for those of the request.
+        <Nest<S> as Service<Request<B>>>::poll_ready(&mut self.nest, cx)
+    }
+
+    fn call(&mut self, mut request: Request<B>) -> Self::Future {
+        if self.mcp {
+            presets::says_what_mcp_means_by_leaving(&mut request);
+        }
+        let watching = self.stall.as_ref().map(|stall| stall.watching(&request));
+        LifelineFuture { nest: self.nest.call(request), watching }
+    }
+}
+
+pin_project! {
+    /// The future of [`LifelineService`]. To drop it gives everything back: a place in the queue, a permit, the handler.
+    pub struct LifelineFuture<S, B, ResBody>
+    where
+        S: Service<Request<LifelineRequestBody<B>>, Response = Response<ResBody>>,
+        S: Clone,
+        S: Send,
+        S: 'static,
+        S::Future: Send,
+        S::Future: 'static,
+        S::Error: Into<BoxError>,
+        S::Error: Send,
+        S::Error: 'static,
+        B: Body<Data = Bytes>,
+        B: Send,
+        B: 'static,
+        B::Error: Into<BoxError>,
+        B::Error: Send,
+        ResBody: Body<Data = Bytes, Error: Into<BoxError>>,
+        ResBody: Send,
+        ResBody: 'static,
+    {
+        #[pin]
+        nest: <Nest<S> as Service<Request<B>>>::Future,
+        watching: Option<Watching>,
+    }
+}
+
+impl<S, B, ResBody> fmt::Debug for LifelineFuture<S, B, ResBody>
+where
+    S: Service<Request<LifelineRequestBody<B>>, Response = Response<ResBody>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<BoxError> + Send + 'static,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError> + Send,
+    ResBody: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LifelineFuture").finish_non_exhaustive()
+    }
+}
+
+impl<S, B, ResBody> Future for LifelineFuture<S, B, ResBody>
+where
+    S: Service<Request<LifelineRequestBody<B>>, Response = Response<ResBody>> + Clone + Send + 'static,
+    S::Future: Send + 'static,
+    S::Error: Into<BoxError> + Send + 'static,
+    B: Body<Data = Bytes> + Send + 'static,
+    B::Error: Into<BoxError> + Send,
+    ResBody: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+{
+    type Output = Result<Response<LifelineBody<ResBody>>, S::Error>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        let response = ready!(this.nest.poll(cx))?;
+        let watching = this.watching.take();
+        Poll::Ready(Ok(response.map(|whole| LifelineBody::of(whole, watching))))
+    }
+}

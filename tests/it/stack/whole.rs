@@ -1,0 +1,186 @@
+//! What the layers do for each other in a stack.
+
+use std::convert::Infallible;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::{Request, Response, StatusCode};
+use http_body::Body;
+use http_body_util::{BodyExt, Full};
+use tokio::time::sleep;
+use tower::{Layer, Service, ServiceExt, service_fn};
+use tower_lifeline::stack::LifelineRequestBody;
+use tower_lifeline::testing::{Script, script, timeline};
+use tower_lifeline::{
+    Drain, EarlyLayer, Gate, Heartbeat, Hop, HopPath, Lifeline, LifelineBody, LifelineBuilder, StallLayer,
+    Timeouts,
+};
+
+use crate::support::probe::{Open, Probe};
+
+type Upload = LifelineRequestBody<Full<Bytes>>;
+
+fn s(seconds: u64) -> Duration {
+    Duration::from_secs(seconds)
+}
+
+fn request() -> Request<Full<Bytes>> {
+    Request::post("/").header("accept", "text/event-stream").body(Full::default()).unwrap()
+}
+
+fn stream<B>(body: B) -> Response<B> {
+    Response::builder().header("content-type", "text/event-stream").body(body).unwrap()
+}
+
+/// A handler that thinks for so long, behind a stack.
+fn stacked(
+    asked: LifelineBuilder,
+    thinks: u64,
+    line: &'static str,
+) -> impl Service<
+    Request<Full<Bytes>>,
+    Response = Response<LifelineBody<Script>>,
+    Error = Infallible,
+    Future: Send + 'static,
+> + Clone
++ Send
++ 'static {
+    let handler = service_fn(move |_: Request<Upload>| async move {
+        sleep(s(thinks)).await;
+        Ok::<_, Infallible>(stream(script(line)))
+    });
+    asked.build().unwrap().layer(handler)
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_total_counts_from_the_arrival_and_the_queue_is_part_of_it() {
+    let gate = Gate::new(1).max_wait(s(8));
+    let asked = Lifeline::sse().timeouts(Timeouts::new().total(s(10))).gate(gate);
+    let service = stacked(asked, 5, "0s=a 60s=b");
+    let first = tokio::spawn(service.clone().oneshot(request()));
+    tokio::task::yield_now().await;
+    let second = tokio::spawn(service.oneshot(request()));
+    let first = first.await.unwrap().unwrap();
+    sleep(s(2)).await;
+    drop(first);
+    // It was let in at 7 s, and would have its head at 12 s.
+    let answer = second.await.unwrap().unwrap();
+    assert_eq!(answer.status(), StatusCode::GATEWAY_TIMEOUT);
+    let text = answer.into_body().collect().await.unwrap().to_bytes();
+    assert!(String::from_utf8_lossy(&text).contains("10s"), "{text:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_is_not_read_gives_the_permit_back_and_the_body() {
+    let (gate, open) = (Gate::new(1), Open::default());
+    let asked = Lifeline::sse().gate(gate.clone()).stall(StallLayer::new(s(16)));
+    let opens = open.clone();
+    let handler = service_fn(move |_: Request<Upload>| {
+        let body = opens.probe(script("0s=a 0s=b 0s=c 0s=end"));
+        async move { Ok::<Response<Probe>, Infallible>(stream(body)) }
+    });
+    let answer = asked.build().unwrap().layer(handler).oneshot(request()).await.unwrap();
+    let mut body = answer.into_body();
+    assert!(body.frame().await.unwrap().is_ok());
+    assert_eq!((open.count(), gate.stats().in_flight), (1, 1));
+    sleep(s(18)).await;
+    assert_eq!((open.count(), gate.stats().in_flight), (0, 0));
+    let error = body.frame().await.unwrap().unwrap_err();
+    assert!(error.is::<tower_lifeline::StallError>(), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_permit_is_given_back_with_the_last_frame_a_cut_and_a_drop() {
+    let gate = Gate::new(1);
+    let asked = || {
+        let limits = Timeouts::new().inter_chunk(s(5));
+        Lifeline::sse().without_heartbeat().timeouts(limits).gate(gate.clone())
+    };
+    let ends = stacked(asked(), 0, "0s=a 1s=end").oneshot(request()).await.unwrap();
+    assert_eq!(gate.stats().in_flight, 1);
+    assert_eq!(timeline(ends.into_body()).await, "0s=a 1s=end");
+    assert_eq!(gate.stats().in_flight, 0);
+
+    let cut = stacked(asked(), 0, "0s=a 60s=b").oneshot(request()).await.unwrap();
+    let mut body = cut.into_body();
+    while body.frame().await.is_some() {}
+    assert_eq!(gate.stats().in_flight, 0, "the body is still there");
+
+    let dropped = stacked(asked(), 0, "0s=a 60s=b").oneshot(request()).await.unwrap();
+    assert_eq!(gate.stats().in_flight, 1);
+    drop(dropped);
+    assert_eq!(gate.stats().in_flight, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_in_the_queue_is_kept_alive_by_an_early_head() {
+    let asked = Lifeline::sse()
+        .heartbeat(Heartbeat::every(s(2)))
+        .gate(Gate::new(1).max_wait(s(30)))
+        .early(EarlyLayer::after(s(1)));
+    let service = stacked(asked, 0, "0s=a 5s=end");
+    let first = service.clone().oneshot(request()).await.unwrap();
+    let second = service.oneshot(request()).await.unwrap();
+    let (first, second) = tokio::join!(timeline(first.into_body()), timeline(second.into_body()));
+    assert_eq!(first, "0s=a 2s=: 4s=: 5s=end");
+    assert_eq!(second, "0s=: 2s=: 4s=: 5s=a 7s=: 9s=: 10s=end");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_path_brings_beats_and_an_age() {
+    let asked = || Lifeline::sse().path(HopPath::through([Hop::BUN, Hop::CLOUD_RUN]));
+    let answer = stacked(asked(), 0, "0s=a 6s=b 400s=end").oneshot(request()).await.unwrap();
+    let line = timeline(answer.into_body()).await;
+    assert!(line.starts_with("0s=a 5s=: 6s=b 11s=: 16s=:"), "{line}");
+    // Nine tenths of five minutes, less a tenth by chance.
+    let (at, end) = line.rsplit_once(' ').unwrap().1.split_once('=').unwrap();
+    let at: f64 = at.trim_end_matches('s').parse().unwrap();
+    assert!((243.0..=270.0).contains(&at), "{at}");
+    assert!(end == "end" && line.contains("='retry: "), "{line}");
+
+    let answer = stacked(asked().any_age(), 0, "0s=a 400s=end").oneshot(request()).await.unwrap();
+    assert!(timeline(answer.into_body()).await.ends_with("400s=end"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn all_of_it_leaves_when_its_drain_begins() {
+    let drain = Drain::new().window(Duration::ZERO);
+    let service = stacked(Lifeline::llm().drain(&drain), 0, "0s=a 600s=b");
+    let answer = service.clone().oneshot(request()).await.unwrap();
+    let begins = drain.clone();
+    tokio::spawn(async move {
+        sleep(s(3)).await;
+        begins.begin();
+    });
+    let line = timeline(answer.into_body()).await;
+    assert!(line.starts_with("0s=a 3s=") && line.ends_with("3s=end"), "{line}");
+    assert_eq!(drain.report().left, 1);
+    assert_eq!(service.oneshot(request()).await.unwrap().status(), StatusCode::SERVICE_UNAVAILABLE);
+}
+
+#[tokio::test(start_paused = true)]
+async fn services_and_clones_of_a_stack_share_its_gate() {
+    let lifeline = Lifeline::sse().gate(Gate::new(1).queue(0)).build().unwrap();
+    let handler = service_fn(|_: Request<Upload>| async { Ok::<_, Infallible>(stream(script("0s=a"))) });
+    let held = lifeline.layer(handler).oneshot(request()).await.unwrap();
+    let refused = lifeline.clone().layer(handler).oneshot(request()).await.unwrap();
+    assert_eq!(refused.status(), StatusCode::SERVICE_UNAVAILABLE);
+    assert_eq!(lifeline.gate().unwrap().stats().in_flight, 1);
+    drop(held);
+    let answer = lifeline.layer(handler).oneshot(request()).await.unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_answer_that_is_all_there_stays_so() {
+    let handler = service_fn(|_: Request<Upload>| async {
+        Ok::<_, Infallible>(Response::new(Full::new(Bytes::from_static(b"hello"))))
+    });
+    let gate = Gate::new(1);
+    let asked = Lifeline::llm().gate(gate.clone()).drain(&Drain::new()).early(EarlyLayer::after(s(1)));
+    let answer = asked.build().unwrap().layer(handler).oneshot(request()).await.unwrap();
+    assert_eq!(answer.headers().len(), 0, "{:?}", answer.headers());
+    assert_eq!(answer.body().size_hint().exact(), Some(5));
+    assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "hello");
+    assert_eq!(gate.stats().in_flight, 0);
+}
