@@ -16,6 +16,7 @@
 //! | a hop ends streams at a fixed age | [`DrainLayer::max_age`](crate::DrainLayer::max_age) |
 //! | under load everybody waits and nobody is served | [`GateLayer`](crate::GateLayer) |
 //! | clients that stop reading hold producers and permits | [`StallLayer`](crate::StallLayer) |
+//! | streams break, and nobody can say who ends them | [`ObserveLayer`](crate::ObserveLayer), which names what on the way cuts them |
 //!
 //! # In which order
 //!
@@ -25,12 +26,13 @@
 //! use std::time::Duration;
 //! use tower::ServiceBuilder;
 //! use tower_lifeline::{
-//!     DeadlineHeader, DeadlineLayer, Drain, DrainLayer, EarlyLayer, Gate, GateLayer, HeartbeatLayer, StallLayer,
-//!     TimeoutLayer, Timeouts,
+//!     DeadlineHeader, DeadlineLayer, Drain, DrainLayer, EarlyLayer, Gate, GateLayer, HeartbeatLayer, ObserveLayer,
+//!     Observer, StallLayer, TimeoutLayer, Timeouts,
 //! };
 //!
-//! let (drain, gate) = (Drain::new(), Gate::new(512));
+//! let (observer, drain, gate) = (Observer::new(), Drain::new(), Gate::new(512));
 //! let layers = ServiceBuilder::new()
+//!     .layer(ObserveLayer::new(&observer))
 //!     .layer(StallLayer::new(Duration::from_secs(60)))
 //!     .layer(DrainLayer::new(&drain))
 //!     .layer(EarlyLayer::after(Duration::from_secs(10)))
@@ -41,8 +43,9 @@
 //! # let _ = layers;
 //! ```
 //!
-//! - The stall layer around all others: it sees what is taken of the stream in the end, a beat too, and drops all that is
-//!   inside. A permit that is outside of it is not given back.
+//! - The observer outermost: it hears what all others decide, and counts what the client gets.
+//! - The stall layer around all that hold something: it sees what is taken of the stream in the end, a beat too, and drops
+//!   all that is inside. A permit that is outside of it is not given back.
 //! - Then the drain: whatever waits or is refused further in has somebody to tell it that the server stops.
 //! - Then an early head, and only if you want it: it turns what all that follows refuses after its threshold into errors in
 //!   the stream.
@@ -105,3 +108,6 @@
 //! | drain | to let everybody leave who is here, because the server stops |
 //! | goodbye | what a stream says when it leaves though nothing has failed |
 //! | stall | a reader takes nothing while there is something to take |
+//! | report | what is known of a stream when it has ended: who ended it, when, and what it had seen |
+//! | path class | streams that go the same way through the world, so that what cuts the one cuts the others |
+//! | finding | something on the way that was named by when streams break off |
