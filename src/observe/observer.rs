@@ -9,7 +9,7 @@ use http::{HeaderName, Request};
 
 use super::cause::EndCause;
 use super::draft::Draft;
-use super::inference::{Disconnect, Finding, Inference};
+use super::inference::{Disconnect, Finding, Inference, MOST_CLASSES};
 use super::names::Names;
 use super::report::{Opening, StreamReport};
 use super::sink::{Sink, Sinks};
@@ -44,13 +44,28 @@ pub struct Observer {
     pub(super) inner: Arc<Inner>,
 }
 
-#[derive(Default)]
 pub(crate) struct Inner {
     pub(super) sinks: Sinks,
     route: Option<Label>,
     class: Option<Label>,
-    names: Arc<Names>,
+    routes: Names,
+    classes: Names,
     inference: Mutex<Inference>,
+}
+
+const MOST_ROUTES: usize = 256;
+
+impl Default for Inner {
+    fn default() -> Self {
+        Self {
+            sinks: Sinks::default(),
+            route: None,
+            class: None,
+            routes: Names::at_most(MOST_ROUTES),
+            classes: Names::at_most(MOST_CLASSES),
+            inference: Mutex::default(),
+        }
+    }
 }
 
 type Label = Arc<dyn for<'a> Fn(&'a Parts) -> Cow<'a, str> + Send + Sync>;
@@ -94,8 +109,9 @@ impl Observer {
     }
 
     /// Which streams go the same way through the world, so that what cuts the one cuts the others too: by the listener, by
-    /// the proxy in `Via`, by the country. Each class has its own findings; see [`Inference`] for what they take. Default:
-    /// all are of one class.
+    /// the proxy in `Via`, by the country. Each class has its own findings; see [`Inference`] for what they take. Up to 64
+    /// different ones are kept, and what comes after them is `others`: so let no client make them up. Default: all are of one
+    /// class.
     #[must_use]
     pub fn path_class(
         self,
@@ -133,16 +149,15 @@ impl Inner {
         let (mut route, mut class) = (None, None);
         if self.looks_at_requests() {
             let (parts, body) = request.into_parts();
-            let name = |label: &Label| self.names.get(&label(&parts));
-            route = self.route.as_ref().map(name);
-            class = self.class.as_ref().map(name);
+            route = self.route.as_ref().map(|label| self.routes.get(&label(&parts)));
+            class = self.class.as_ref().map(|label| self.classes.get(&label(&parts)));
             request = Request::from_parts(parts, body);
         }
         let opening = Opening {
             method: request.method().clone(),
             version: request.version(),
             route: route.unwrap_or_else(|| self.default_route(&request)),
-            class: class.unwrap_or_else(|| self.names.get("all")),
+            class: class.unwrap_or_else(|| self.classes.get("all")),
             protocol: Protocol::of_request(request.headers()),
             resumed: request.headers().contains_key(LAST_EVENT_ID),
         };
@@ -159,12 +174,12 @@ impl Inner {
     #[cfg(feature = "axum")]
     fn default_route<B>(&self, request: &Request<B>) -> Arc<str> {
         let matched = request.extensions().get::<axum::extract::MatchedPath>();
-        self.names.get(matched.map_or("", |matched| matched.as_str()))
+        self.routes.get(matched.map_or("", |matched| matched.as_str()))
     }
 
     #[cfg(not(feature = "axum"))]
     fn default_route<B>(&self, _: &Request<B>) -> Arc<str> {
-        self.names.get("")
+        self.routes.get("")
     }
 
     pub(super) fn ended(&self, report: &StreamReport) {

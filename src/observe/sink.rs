@@ -1,5 +1,6 @@
 //! Where reports go.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
 #[cfg(feature = "tracing")]
@@ -8,8 +9,8 @@ use super::{Finding, Opening, StreamReport};
 
 /// Takes reports. Closures over a [`StreamReport`] are sinks, and so is `()`, which takes none.
 ///
-/// What it does is done where streams end: inside `poll_frame`, inside the future, or inside `drop`. So it must be quick, and
-/// it must not panic.
+/// What it does is done where streams end: inside `poll_frame`, inside the future, or inside `drop`. So it must be quick. A
+/// panic goes no farther than to the panic hook.
 pub trait Sink: Send + Sync {
     /// A request has come in. Each is followed by one [`ended`](Self::ended).
     fn opened(&self, opening: &Opening) {
@@ -52,8 +53,12 @@ impl Sinks {
         self.0.push(Arc::new(sink));
     }
 
+    /// A panic stays in its sink: streams end in `drop` while their thread unwinds, too, and a second panic would then end
+    /// the process. The other sinks are told all the same.
     pub(super) fn each(&self, tell: impl Fn(&dyn Sink)) {
-        self.0.iter().for_each(|sink| tell(&**sink));
+        for sink in &self.0 {
+            let _ = catch_unwind(AssertUnwindSafe(|| tell(&**sink)));
+        }
     }
 
     pub(super) fn len(&self) -> usize {

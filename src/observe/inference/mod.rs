@@ -45,7 +45,7 @@ pub struct Inference {
     others: Class,
 }
 
-const MOST_CLASSES: usize = 64;
+pub(super) const MOST_CLASSES: usize = 64;
 /// Longer names are cut.
 const LONGEST_NAME: usize = 64;
 const STALE: Duration = Duration::from_secs(3_600);
