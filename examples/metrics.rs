@@ -27,7 +27,7 @@ use tower_lifeline::observe::{ObserveLayer, Observer};
 use tower_lifeline::{BoxError, Gate, GateLayer, HeartbeatLayer};
 
 const QUERIES: [(&str, &str); 6] = [
-    ("who ends them", "sum by (by) (rate(lifeline_streams_ended_total[5m]))"),
+    ("who ends them", "sum by (by, when) (rate(lifeline_streams_ended_total[5m]))"),
     (
         "at which silence: a step in one bucket is an idle timer",
         r#"sum by (le) (increase(lifeline_stream_silence_seconds_bucket{by="client"}[1h]))"#,
@@ -50,7 +50,7 @@ const QUERIES: [(&str, &str); 6] = [
 fn app(scrape: PrometheusHandle) -> Router {
     let gate = Gate::new(100);
     let metrics = MetricsSink::new().gate("chat", &gate);
-    let observer = Observer::new().sink(metrics);
+    let observer = Observer::new().sink(metrics.clone());
     Router::new()
         .route("/chat", get(think))
         // From the inside out.
@@ -58,7 +58,13 @@ fn app(scrape: PrometheusHandle) -> Router {
         .layer(HeartbeatLayer::every(Duration::from_secs(15)))
         .layer(ObserveLayer::new(&observer))
         // Not observed itself.
-        .route("/metrics", get(async move || scrape.render()))
+        .route(
+            "/metrics",
+            get(async move || {
+                metrics.update();
+                scrape.render()
+            }),
+        )
 }
 
 /// Says something at once, and then nothing for a long while.
@@ -113,7 +119,7 @@ const SHOWN: [&str; 4] = [
 /// What a scrape has to say: who, how often, and what it is.
 fn told(text: &str) -> bool {
     let ended = format!(
-        r#"lifeline_streams_ended_total{{route="/chat",class="all",cause="abandoned",by="client",when="streaming"}} {STREAMS}"#
+        r#"lifeline_streams_ended_total{{route="/chat",cause="abandoned",by="client",when="streaming"}} {STREAMS}"#
     );
     let finding = r#"lifeline_finding_seconds{class="all",kind="idle_timer"} 2."#;
     text.contains(&ended)

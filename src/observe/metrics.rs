@@ -7,7 +7,8 @@ use crate::Gate;
 
 /// Gauge: streams that are open now, from the call to the end of the body. Labels: `route`.
 pub const STREAMS_OPEN: &str = "lifeline_streams_open";
-/// Counter: streams that have ended. Labels: `route`, `class`, `cause` ([`EndCause::word`]), `by`, `when`.
+/// Counter: streams that have ended. Labels: `route`, `cause` ([`EndCause::word`]), `by`, `when`. By class they are counted in
+/// [`AGE`].
 pub const STREAMS_ENDED: &str = "lifeline_streams_ended_total";
 /// Counter: requests that came with a `Last-Event-ID`, so they follow a stream that broke. Labels: `route`.
 pub const STREAMS_RESUMED: &str = "lifeline_streams_resumed_total";
@@ -61,7 +62,7 @@ pub const BUCKETS: [f64; 22] = [
 /// let layer = ObserveLayer::new(&Observer::new().sink(metrics));
 /// # let _ = layer;
 /// ```
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct MetricsSink {
     gates: Vec<(String, Gate)>,
 }
@@ -105,14 +106,16 @@ impl MetricsSink {
         Self { gates: Vec::new() }
     }
 
-    /// Tells how this gate stands, whenever a stream begins or ends.
+    /// Tells how this gate stands, whenever a stream begins or ends and whenever it is asked to [`update`](Self::update).
     #[must_use]
     pub fn gate(mut self, name: impl Into<String>, gate: &Gate) -> Self {
         self.gates.push((name.into(), gate.clone()));
         self
     }
 
-    fn gates(&self) {
+    /// Tells how the gates stand now. A queue moves without a stream that begins or ends: so keep a clone, and call this in
+    /// front of each scrape.
+    pub fn update(&self) {
         for (name, gate) in &self.gates {
             let stats = gate.stats();
             for (metric, value) in
@@ -130,7 +133,7 @@ impl Sink for MetricsSink {
         if opening.resumed {
             counter!(STREAMS_RESUMED, "route" => opening.route.clone()).increment(1);
         }
-        self.gates();
+        self.update();
     }
 
     fn ended(&self, report: &StreamReport) {
@@ -140,8 +143,7 @@ impl Sink for MetricsSink {
         gauge!(STREAMS_OPEN, "route" => route()).decrement(1.0);
         counter!(
             STREAMS_ENDED,
-            "route" => route(), "class" => class(), "cause" => report.cause.word(), "by" => by,
-            "when" => report.when.word()
+            "route" => route(), "cause" => report.cause.word(), "by" => by, "when" => report.when.word()
         )
         .increment(1);
         match report.cause {
@@ -175,7 +177,7 @@ impl Sink for MetricsSink {
         if let Some(first) = report.first_content {
             histogram!(FIRST_BYTE, "route" => route()).record(first);
         }
-        self.gates();
+        self.update();
     }
 
     fn found(&self, finding: &Finding) {

@@ -154,9 +154,8 @@ async fn metrics_tell_what_became_of_streams() {
     let scrape = recorder.handle();
     let _recording = metrics::set_default_local_recorder(&recorder);
     let gate = Gate::new(1).queue(0);
-    let observer = Observer::new()
-        .route(|request| request.uri.path().into())
-        .sink(MetricsSink::new().gate("only", &gate));
+    let metrics = MetricsSink::new().gate("only", &gate);
+    let observer = Observer::new().route(|request| request.uri.path().into()).sink(metrics.clone());
     let service = ServiceBuilder::new()
         .layer(ObserveLayer::new(&observer))
         .layer(HeartbeatLayer::every(secs(15)))
@@ -172,6 +171,10 @@ async fn metrics_tell_what_became_of_streams() {
         service.clone().oneshot(request)
     };
     let short = call("/short").await.unwrap();
+    let in_flight = "lifeline_gate_in_flight{gate=\"only\"} 1";
+    assert!(!scrape.render().contains(in_flight), "nobody has looked since the stream was let in");
+    metrics.update();
+    assert!(scrape.render().contains(in_flight));
     let refused = call("/long").await.unwrap();
     let now = scrape.render();
     for line in ["lifeline_streams_open{route=\"/short\"} 1", "lifeline_gate_in_flight{gate=\"only\"} 1"] {
@@ -187,10 +190,10 @@ async fn metrics_tell_what_became_of_streams() {
     let text = scrape.render();
     for line in [
         r#"lifeline_streams_open{route="/long"} 0"#,
-        r#"lifeline_streams_ended_total{route="/short",class="all",cause="finished",by="-",when="streaming"} 1"#,
-        r#"lifeline_streams_ended_total{route="/long",class="all",cause="shed",by="gate",when="queue"} 1"#,
-        r#"lifeline_streams_ended_total{route="/long",class="all",cause="timed_out",by="timer",when="streaming"} 1"#,
-        r#"lifeline_streams_ended_total{route="/long",class="all",cause="abandoned",by="client",when="streaming"} 1"#,
+        r#"lifeline_streams_ended_total{route="/short",cause="finished",by="-",when="streaming"} 1"#,
+        r#"lifeline_streams_ended_total{route="/long",cause="shed",by="gate",when="queue"} 1"#,
+        r#"lifeline_streams_ended_total{route="/long",cause="timed_out",by="timer",when="streaming"} 1"#,
+        r#"lifeline_streams_ended_total{route="/long",cause="abandoned",by="client",when="streaming"} 1"#,
         r#"lifeline_refusals_total{route="/long",reason="queue_full"} 1"#,
         r#"lifeline_timeouts_total{route="/long",phase="inter-chunk"} 1"#,
         r#"lifeline_streams_resumed_total{route="/long"} 3"#,
