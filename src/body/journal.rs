@@ -7,10 +7,11 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use http::Extensions;
+use http::{Extensions, StatusCode};
 
 use crate::gate::Shed;
 use crate::heartbeat::Beats;
+use crate::observe::Upstream;
 use crate::timeout::Phase;
 
 /// One exchange's journal. Clones are the same one.
@@ -35,6 +36,11 @@ pub(crate) struct Notes {
     pub(crate) committed: Option<Instant>,
     /// When the handler's own head was there, if that was after the one that was sent.
     pub(crate) answered: Option<Instant>,
+    /// What it said, and whose it was.
+    pub(crate) status: Option<StatusCode>,
+    pub(crate) upstream: Option<Upstream>,
+    /// There was none, or its body broke off, and the client was told in the stream.
+    pub(crate) failed: bool,
     /// An idle timer on the way: not to be noted by layers, but told to those whom it helps.
     pub(crate) idle_timer: Option<Duration>,
 }
@@ -131,6 +137,18 @@ impl Journal {
         self.notes().answered.get_or_insert(now);
     }
 
+    /// What the handler's own head says.
+    pub(crate) fn answer_is(&self, status: StatusCode, upstream: Option<Upstream>) {
+        let mut notes = self.notes();
+        notes.status = Some(status);
+        notes.upstream = upstream;
+    }
+
+    /// The handler or its body failed, and the stream says so and ends.
+    pub(crate) fn answer_failed(&self) {
+        self.notes().failed = true;
+    }
+
     /// An idle timer on the way, if one has been inferred.
     pub(crate) fn idle_timer(&self) -> Option<Duration> {
         self.notes().idle_timer
@@ -194,7 +212,11 @@ mod tests {
         let now = crate::body::now();
         journal.committed_early(now);
         journal.answered_late(now + Duration::from_secs(9));
+        journal.answer_is(StatusCode::BAD_GATEWAY, Some(Upstream::Failed));
+        journal.answer_failed();
         let notes = journal.read();
+        assert_eq!((notes.status, notes.failed), (Some(StatusCode::BAD_GATEWAY), true));
+        assert_eq!(notes.upstream, Some(Upstream::Failed));
         assert_eq!((notes.committed, notes.answered), (Some(now), Some(now + Duration::from_secs(9))));
     }
 

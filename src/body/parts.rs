@@ -12,6 +12,7 @@ use http_body::SizeHint;
 use super::end::{Fault, StreamEnd};
 use super::facts::Facts;
 use super::journal::Journal;
+use super::timer;
 use crate::drain::{self, Stay};
 use crate::heartbeat::{self, Plan, Pulse};
 use crate::observe::Draft;
@@ -210,6 +211,12 @@ impl Parts {
         }
         self.timeouts = None;
         if let Some(mut stay) = self.more.as_mut().and_then(|more| more.drain.take()) {
+            if let (StreamEnd::Dropped, Some(journal)) = (end, self.journal()) {
+                // Nobody asks a stream whose client does not read: the server's end cuts it.
+                if stay.is_overdue(timer::now()) {
+                    journal.drain_cut();
+                }
+            }
             stay.ended(end);
         }
     }

@@ -106,6 +106,12 @@ impl Stay {
         self.guest.goes(Went::of(end, self.spoke));
     }
 
+    /// Whether the drain's deadline has passed.
+    pub(crate) fn is_overdue(&self, now: Instant) -> bool {
+        let began = self.guest.drain().guests.began();
+        began.and_then(|began| began.by).is_some_and(|by| by <= now)
+    }
+
     fn hear(&mut self, now: Instant) {
         if !self.is_told() {
             return;

@@ -153,7 +153,8 @@ impl Exchange {
 
     /// The heartbeat of the early response.
     pub(super) fn heartbeat(&self) -> Arc<heartbeat::Plan> {
-        let plan = self.plan.heartbeat.with(None, self.longest, None);
+        let idle_timer = self.journal.as_ref().and_then(Journal::idle_timer);
+        let plan = self.plan.heartbeat.with(None, self.longest, idle_timer);
         match self.position.clone().zip(self.plan.position) {
             None => plan,
             Some((position, written)) => {
@@ -184,6 +185,9 @@ impl Exchange {
     /// The answer has come: tells what of it cannot be sent, and takes the request's `id` from it, if it knows it.
     pub(super) fn answered(&mut self, late: &Late) {
         self.comes();
+        if let Some(journal) = &self.journal {
+            journal.answer_is(late.status, late.extensions.get().copied());
+        }
         if let Some(hook) = &self.plan.on_late {
             hook(late);
         }
@@ -217,6 +221,9 @@ impl Exchange {
     /// What is written of a failure.
     pub(super) fn render(&self, failure: &Failure) -> Bytes {
         self.plan.counts.failed.fetch_add(1, Relaxed);
+        if let (Some(journal), true) = (&self.journal, failure.error().is_some()) {
+            journal.answer_failed();
+        }
         let event = match &self.plan.errors {
             Errors::By(render) => render(failure),
             Errors::As(format) => format.render(failure),

@@ -213,7 +213,7 @@ pub(super) fn decide(known: &Known, notes: &Notes) -> (EndCause, When) {
         Some(Verdict::Drained) => EndCause::Drained,
         Some(Verdict::DrainCut) => EndCause::DrainCut,
         Some(Verdict::Aged) => EndCause::Aged,
-        None => without_verdict(known),
+        None => without_verdict(known, notes),
     };
     let when =
         match known.head {
@@ -226,10 +226,13 @@ pub(super) fn decide(known: &Known, notes: &Notes) -> (EndCause, When) {
     (cause, when)
 }
 
-fn without_verdict(known: &Known) -> EndCause {
-    let upstream = known.head.and_then(|head| head.upstream);
+fn without_verdict(known: &Known, notes: &Notes) -> EndCause {
+    // Behind an early head the handler's own is nowhere else.
+    let upstream = known.head.and_then(|head| head.upstream).or(notes.upstream);
     match known.end {
         _ if upstream == Some(Upstream::Failed) => EndCause::UpstreamFailed,
+        _ if notes.failed && upstream.is_some() => EndCause::UpstreamFailed,
+        _ if notes.failed => EndCause::Failed,
         StreamEnd::Finished => EndCause::Finished,
         StreamEnd::Failed if upstream.is_some() => EndCause::UpstreamFailed,
         StreamEnd::Failed => EndCause::Failed,
@@ -314,6 +317,22 @@ mod tests {
             check(Some(Verdict::DrainCut), known(end, Some(OURS), true), EndCause::DrainCut, "DH");
             check(Some(Verdict::Aged), known(end, Some(PLAIN), true), EndCause::Aged, "DS");
         }
+    }
+
+    #[test]
+    fn what_failed_behind_an_early_head_has_failed_however_well_the_stream_ends() {
+        let behind = |notes: Notes| decide(&known(StreamEnd::Finished, Some(PLAIN), true), &notes).0;
+        let relayed = Some(Upstream::Relayed);
+        assert_eq!(behind(Notes { failed: true, ..Notes::default() }), EndCause::Failed);
+        assert_eq!(
+            behind(Notes { failed: true, upstream: relayed, ..Notes::default() }),
+            EndCause::UpstreamFailed
+        );
+        assert_eq!(
+            behind(Notes { upstream: Some(Upstream::Failed), ..Notes::default() }),
+            EndCause::UpstreamFailed
+        );
+        assert_eq!(behind(Notes { upstream: relayed, ..Notes::default() }), EndCause::Finished);
     }
 
     #[test]

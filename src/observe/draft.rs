@@ -91,10 +91,15 @@ impl Draft {
     /// The goodbye of a layer of ours is no content. Asked for once a stream, and then at its end.
     fn told(&self, written: Option<bool>) -> Option<bool> {
         let first = written == Some(true) && !self.seen.has_content();
-        // A stream that is taken away from its client says no goodbye.
-        let speaks = |verdict| verdict != Verdict::Stalled;
-        let ours = first && self.journal.read().verdict.is_some_and(speaks);
+        let ours = first && self.may_be_a_goodbye();
         written.map(|content| content && !ours)
+    }
+
+    /// A stream that is taken away from its client, or cut, says none; and only formats that can say one have events.
+    fn may_be_a_goodbye(&self) -> bool {
+        let speaks = |verdict| !matches!(verdict, Verdict::Stalled | Verdict::DrainCut);
+        let has_events = self.head.as_ref().is_some_and(|head| head.dialect.is_some());
+        has_events && self.seen.events <= 1 && self.journal.read().verdict.is_some_and(speaks)
     }
 
     /// The body has ended like this. `unread`: whether there was content, if there were bytes since somebody last waited.
@@ -127,6 +132,7 @@ impl Draft {
             when,
             headers: at(notes.committed.or(head_at)),
             late_headers: at(notes.answered),
+            late_status: notes.status,
             first_byte: at(self.seen.first_byte),
             first_content: at(self.seen.first_content),
             largest_gap: self.seen.largest_gap,

@@ -50,6 +50,8 @@ pub struct StreamReport {
     pub headers: Option<Duration>,
     /// From the call to the handler's own head, where another was sent before it.
     pub late_headers: Option<Duration>,
+    /// The handler's own status in that case, if it had one to give: nobody has sent it.
+    pub late_status: Option<StatusCode>,
     /// From the call to the first byte of the body, whoever wrote it.
     pub first_byte: Option<Duration>,
     /// From the call to the first content: unlike comments and heartbeats.

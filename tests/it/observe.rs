@@ -175,7 +175,7 @@ async fn what_has_gone_out_whole_is_finished() {
         }
         response.body(script("0s=a 0s=b 9s=end")).unwrap()
     };
-    for status in [204, 304] {
+    for status in [101, 204, 205, 304] {
         check(Method::GET, stream(status, None), 0, "--").await;
     }
     check(Method::HEAD, stream(200, Some(18)), 0, "--").await;
@@ -250,6 +250,110 @@ async fn what_a_limit_ends_is_reported_with_its_phase() {
     check(limits, secs(1), "1s=a 2s='data: b' 50s=a", Phase::InterChunk, "TS").await;
     check(Timeouts::new().total(secs(60)), secs(1), "1s=a 99s=b", Phase::Total, "TS").await;
     check(Timeouts::new().total(secs(60)), secs(99), "1s=a", Phase::Total, "TH").await;
+}
+
+/// Nobody ever waits for it, so when content came is first known at its end.
+#[tokio::test(start_paused = true)]
+async fn a_body_that_is_always_ready_was_streaming_when_a_limit_ended_it() {
+    for content_type in ["text/event-stream", "application/octet-stream"] {
+        let told = Told::default();
+        let frames = futures_util::stream::repeat_with(|| {
+            Ok::<_, Infallible>(http_body::Frame::data(Bytes::from_static(b"data: a\n\n")))
+        });
+        let mut body = Some(StreamBody::new(frames));
+        let mut service = ServiceBuilder::new()
+            .layer(told.layer())
+            .layer(TimeoutLayer::new(Timeouts::new().total(secs(5))))
+            .service(service_fn(move |_: Request1| {
+                let response = Response::builder().header("content-type", content_type);
+                ready(Ok::<_, Infallible>(response.body(body.take().unwrap()).unwrap()))
+            }));
+        let mut body = service.call(request()).await.unwrap().into_body();
+        body.frame().await.unwrap().unwrap();
+        sleep(secs(6)).await;
+        while let Some(Ok(_)) = body.frame().await {}
+        let report = told.report();
+        assert_eq!((report.cause, report.code()), (EndCause::TimedOut(Phase::Total), "TS"), "{content_type}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn of_two_limits_the_one_that_was_reached_first_is_named() {
+    let check = async |outer: Timeouts, inner: Timeouts, slow: u64, phase, code: &str| {
+        let told = Told::default();
+        let layers = ServiceBuilder::new()
+            .layer(told.layer())
+            .layer(TimeoutLayer::new(outer))
+            .layer(TimeoutLayer::new(inner));
+        read(layers.service(handler(secs(slow), Ok(events("0s=a 99s=b")))).oneshot(request()).await).await;
+        assert_eq!((told.report().cause, told.report().code()), (EndCause::TimedOut(phase), code));
+    };
+    let (total, gap) = (|| Timeouts::new().total(secs(20)), || Timeouts::new().inter_chunk(secs(30)));
+    check(total(), gap(), 0, Phase::Total, "TS").await;
+    check(gap(), total(), 0, Phase::Total, "TS").await;
+    let (total, gap) = (|| Timeouts::new().total(secs(30)), || Timeouts::new().inter_chunk(secs(20)));
+    check(total(), gap(), 0, Phase::InterChunk, "TS").await;
+    check(gap(), total(), 0, Phase::InterChunk, "TS").await;
+    let headers = || Timeouts::new().headers(secs(5));
+    check(headers(), total(), 60, Phase::Headers, "TH").await;
+    check(total(), headers(), 60, Phase::Headers, "TH").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_permit_when_a_limit_or_a_drain_ends_it_was_in_the_queue() {
+    let gate = Gate::new(1).queue(1).max_wait(secs(600));
+    let check = async |told: &Told, cause, code: &str| {
+        let drain = Drain::new().deadline(secs(5)).window(Duration::ZERO);
+        let layers = ServiceBuilder::new()
+            .layer(told.layer())
+            .layer(DrainLayer::new(&drain))
+            .layer(TimeoutLayer::new(Timeouts::new().headers(secs(20))))
+            .layer(GateLayer::new(&gate));
+        let service = layers.service(service_fn(|_| ready(Ok::<_, Infallible>(events("0s=a")))));
+        let begin = async {
+            if cause == EndCause::DrainCut {
+                sleep(secs(3)).await;
+                drain.begin();
+            }
+        };
+        drop(tokio::join!(service.oneshot(request()), begin));
+        assert_eq!((told.report().cause, told.report().code()), (cause, code));
+    };
+    let holder = GateLayer::new(&gate).layer(service_fn(|_| ready(Ok::<_, Infallible>(events("0s=a")))));
+    let _held = holder.oneshot(request()).await.unwrap();
+    check(&Told::default(), EndCause::TimedOut(Phase::Headers), "TQ").await;
+    check(&Told::default(), EndCause::DrainCut, "DQ").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_body_would_still_say_behind_its_announced_length_does_not_count() {
+    let told = Told::default();
+    let service = answering(told.layer(), |_: Request<()>| {
+        let mut response = events("0s=a 0s=b 1s=error(broken)");
+        response.headers_mut().insert("content-length", 18.into());
+        ready(Ok(response))
+    });
+    let mut body = service.oneshot(Request::new(())).await.unwrap().into_body();
+    for _ in 0..2 {
+        body.frame().await.unwrap().unwrap();
+    }
+    drop(body);
+    assert_eq!(told.report().code(), "--");
+}
+
+#[tokio::test(start_paused = true)]
+async fn nothing_is_told_behind_the_end() {
+    for stream in ["0s=a 0s=end", "0s=a 1s=error(broken)"] {
+        let told = Told::default();
+        let mut body = observed::<()>(&told, stream).await;
+        while let Some(Ok(_)) = body.frame().await {}
+        let first = told.report().code();
+        for _ in 0..3 {
+            assert!(body.frame().await.is_none(), "{stream}");
+        }
+        drop(body);
+        assert_eq!(told.report().code(), first, "{stream}");
+    }
 }
 
 #[tokio::test(start_paused = true)]
@@ -353,6 +457,61 @@ async fn both_heads_of_an_early_commit_are_reported() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_failed_behind_an_early_head_has_failed() {
+    let check = async |answer: Result<Response<Script>, &'static str>, cause, status: Option<u16>| {
+        let told = Told::default();
+        let layers = ServiceBuilder::new()
+            .layer(told.layer())
+            .layer(EarlyLayer::after(secs(2)).when(|_| true))
+            .map_future(Box::pin);
+        read(layers.service(handler(secs(9), answer)).oneshot(request()).await).await;
+        let report = told.report();
+        assert_eq!((report.cause, report.late_status.map(|status| status.as_u16())), (cause, status));
+        assert_eq!((report.status, report.late_headers), (Some(StatusCode::OK), Some(secs(9))));
+    };
+    let with = |mut response: Response<Script>, status: u16, mark: Option<Upstream>| {
+        *response.status_mut() = StatusCode::from_u16(status).unwrap();
+        if let Some(mark) = mark {
+            response.extensions_mut().insert(mark);
+        }
+        Ok(response)
+    };
+    check(Err("no database"), EndCause::Failed, None).await;
+    check(with(events("0s=end"), 500, None), EndCause::Finished, Some(500)).await;
+    check(with(events("0s=end"), 502, Some(Upstream::Failed)), EndCause::UpstreamFailed, Some(502)).await;
+    let broken = || events("0s=a 1s=error(broken)");
+    check(with(broken(), 200, None), EndCause::Failed, Some(200)).await;
+    check(with(broken(), 200, Some(Upstream::Relayed)), EndCause::UpstreamFailed, Some(200)).await;
+    let json = || Response::builder().header("content-type", "application/json");
+    let json = json().body(script("0s='{' 1s=error(broken)")).unwrap();
+    check(Ok(json), EndCause::Failed, Some(200)).await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_the_servers_end_drops_behind_the_deadline_was_cut_by_the_drain() {
+    for (begins, cause, code) in [
+        (Some(1), EndCause::DrainCut, "DS"),
+        (Some(15), EndCause::Abandoned, "CS"),
+        (None, EndCause::Abandoned, "CS"),
+    ] {
+        let told = Told::default();
+        let drain = Drain::new().deadline(secs(10));
+        let layers = ServiceBuilder::new().layer(told.layer()).layer(DrainLayer::new(&drain));
+        let service = layers.service(handler(secs(0), Ok(events("0s=a 0s=b"))));
+        let mut body = service.oneshot(request()).await.unwrap().into_body();
+        body.frame().await.unwrap().unwrap();
+        // Nobody asks again: the client does not read.
+        if let Some(second) = begins {
+            sleep(secs(second)).await;
+            drain.begin();
+        }
+        sleep(secs(20 - begins.unwrap_or(0))).await;
+        drop(body);
+        assert_eq!((told.report().cause, told.report().code()), (cause, code), "{begins:?}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn heartbeats_are_in_the_report() {
     let told = Told::default();
     let layers = ServiceBuilder::new().layer(told.layer()).layer(HeartbeatLayer::every(secs(15)));
@@ -403,6 +562,92 @@ async fn a_panic_is_the_servers() {
     assert_eq!((told.report().cause, told.report().code()), (EndCause::Panicked, "SB"));
 }
 
+/// A sink that panics at whatever it is told.
+struct Broken;
+
+impl Sink for Broken {
+    fn opened(&self, _: &Opening) {
+        panic!("a broken sink")
+    }
+
+    fn ended(&self, _: &StreamReport) {
+        panic!("a broken sink")
+    }
+
+    fn found(&self, _: &Finding) {
+        panic!("a broken sink")
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sink_that_panics_harms_nobody() {
+    let told = Told::default();
+    let layer = ObserveLayer::new(&Observer::new().sink(Broken).sink(told.clone()));
+    let service = answering(layer.clone(), |_: Request<()>| ready(Ok(events("0s=a 1s=end"))));
+    let body = service.oneshot(Request::new(())).await.unwrap().into_body();
+    assert_eq!(timeline(body).await, "0s=a 1s=end");
+    assert_eq!(told.report().code(), "--");
+
+    // A second panic while the first one unwinds would end the process.
+    told.0.lock().unwrap().ended.clear();
+    let service =
+        layer.layer(service_fn(
+            async |_: Request1| {
+                if true { panic!("on purpose") } else { Ok::<_, Infallible>(events("")) }
+            },
+        ));
+    let polled = catch_unwind(AssertUnwindSafe(|| {
+        let mut future = pin!(service.oneshot(request()));
+        let _ = future.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+    }));
+    assert!(polled.is_err());
+    let codes: Vec<_> = told.0.lock().unwrap().ended.iter().map(StreamReport::code).collect();
+    assert_eq!(codes, ["SH"]);
+}
+
+/// It asks the observer for what a lock of its own would not give.
+#[tokio::test(start_paused = true)]
+async fn a_sink_is_called_under_no_lock_of_the_observer() {
+    let observer = Arc::new(Mutex::new(Observer::new()));
+    let (asked, mine) = (Arc::new(Mutex::new(0)), Arc::clone(&observer));
+    let count = Arc::clone(&asked);
+    let sink = move |_: &StreamReport| {
+        let observer = mine.lock().unwrap().clone();
+        assert!(observer.findings().is_empty());
+        observer.forget();
+        // Another exchange of the same observer, from its beginning to its end.
+        if *count.lock().unwrap() == 0 {
+            *count.lock().unwrap() += 1;
+            let service = answering(ObserveLayer::new(&observer), |_: Request<()>| ready(Ok(events(""))));
+            drop(Box::pin(service.oneshot(Request::new(()))));
+        }
+        *count.lock().unwrap() += 1;
+    };
+    let with_sink = Observer::new().sink(sink).path_class(|_| "a".into()).route(|_| "b".into());
+    *observer.lock().unwrap() = with_sink.clone();
+    let service = answering(ObserveLayer::new(&with_sink), |_: Request<()>| ready(Ok(events("0s=a"))));
+    drop(service.oneshot(Request::new(())).await.unwrap());
+    assert!(*asked.lock().unwrap() >= 2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn classes_that_somebody_makes_up_take_no_name_from_a_route() {
+    let told = Told::default();
+    let observer = told.observer().path_class(|request| request.uri.query().unwrap_or("").into());
+    let service = answering(ObserveLayer::new(&observer), |_: Request<()>| ready(Ok(events("0s=end"))));
+    for number in 0..1_000 {
+        let request = Request::get(format!("/same?{number}")).body(()).unwrap();
+        drop(service.clone().oneshot(request).await.unwrap());
+    }
+    drop(service.clone().oneshot(Request::get("/new?new").body(()).unwrap()).await.unwrap());
+    let log = told.0.lock().unwrap();
+    let last = &log.ended[1_000].opening;
+    assert_eq!((&*last.route, &*last.class), ("/new", "others"));
+    let classes: std::collections::HashSet<_> =
+        log.ended.iter().map(|report| report.opening.class.clone()).collect();
+    assert_eq!(classes.len(), 65, "64, and `others`");
+}
+
 #[tokio::test(start_paused = true)]
 async fn two_observers_are_told_the_same() {
     let (outer, inner) = (Told::default(), Told::default());
@@ -451,12 +696,38 @@ async fn what_cuts_streams_is_named_once_and_can_be_forgotten() {
     assert!(observer.findings().is_empty());
 }
 
-/// One exchange behind all layers, given up at a moment of its life, or read to its end.
-async fn live(told: &Told, stream: String, slow: u64, given_up: Option<u64>, fails: bool) {
+/// What happens to one exchange.
+#[derive(Clone, Debug)]
+struct Fate {
+    stream: String,
+    /// The handler takes so long.
+    slow: u64,
+    fails: bool,
+    /// The client leaves then. Until then or the end it reads.
+    given_up: Option<u64>,
+    /// Having read so many frames, it does nothing for so long.
+    rests: (usize, u64),
+    drains: Option<u64>,
+}
+
+/// One exchange behind all layers.
+async fn live(told: &Told, fate: Fate) {
+    let Fate { stream, slow, fails, given_up, rests, drains } = fate;
     let gate = Gate::new(1);
+    let drain = Drain::new().deadline(secs(10));
+    let begin = async {
+        if let Some(second) = drains {
+            sleep(secs(second)).await;
+            drain.begin();
+        }
+    };
     let limits = Timeouts::new().headers(secs(20)).inter_chunk(secs(30)).total(secs(90));
     let layers = ServiceBuilder::new()
         .layer(told.layer())
+        .layer(StallLayer::new(secs(25)))
+        .layer(DrainLayer::new(&drain).max_age(secs(80)))
+        .layer(EarlyLayer::after(secs(10)).when(|_| true))
+        .map_future(Box::pin)
         .layer(HeartbeatLayer::every(secs(5)))
         .layer(GateLayer::new(&gate))
         .layer(TimeoutLayer::new(limits));
@@ -469,16 +740,24 @@ async fn live(told: &Told, stream: String, slow: u64, given_up: Option<u64>, fai
     }));
     let life = async {
         if let Ok(response) = service.oneshot(request()).await {
-            let mut body = response.into_body();
-            while let Some(Ok(_)) = body.frame().await {}
+            let (mut body, mut frames) = (response.into_body(), 0);
+            while let Some(Ok(_)) = body.frame().await {
+                frames += 1;
+                if frames == rests.0 {
+                    sleep(secs(rests.1)).await;
+                }
+            }
             // Again and again, as nobody should.
             let _ = body.frame().await;
         }
     };
-    match given_up {
-        Some(second) => drop(timeout(Duration::from_millis(second * 1_000 + 500), life).await),
-        None => life.await,
-    }
+    let life = async {
+        match given_up {
+            Some(second) => drop(timeout(Duration::from_millis(second * 1_000 + 500), life).await),
+            None => life.await,
+        }
+    };
+    tokio::join!(life, begin);
 }
 
 proptest! {
@@ -490,6 +769,8 @@ proptest! {
         slow in 0_u64..30,
         given_up in prop::option::of(0_u64..100),
         fails in prop::bool::weighted(0.1),
+        rests in (0_usize..6, 0_u64..60),
+        drains in prop::option::weighted(0.3, 0_u64..100),
     ) {
         let mut at = 0;
         let mut stream: Vec<String> = Vec::new();
@@ -506,7 +787,8 @@ proptest! {
         let told = Told::default();
         let runtime =
             tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build().unwrap();
-        runtime.block_on(live(&told, stream.join(" "), slow, given_up, fails));
+        let stream = stream.join(" ");
+        runtime.block_on(live(&told, Fate { stream, slow, fails, given_up, rests, drains }));
         let log = told.0.lock().unwrap();
         prop_assert_eq!((log.opened, log.ended.len()), (1, 1));
         let report = &log.ended[0];
