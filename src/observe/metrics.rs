@@ -1,4 +1,23 @@
 //! Reports as metrics of the `metrics` facade.
+//!
+//! What to ask Prometheus:
+//!
+//! ```promql
+//! # who ends them
+//! sum by (by, when) (rate(lifeline_streams_ended_total[5m]))
+//! # at which silence: a step in one bucket is an idle timer
+//! sum by (le) (increase(lifeline_stream_silence_seconds_bucket{by="client"}[1h]))
+//! # at which age: a step in one bucket is a lifetime cap
+//! sum by (le) (increase(lifeline_stream_age_seconds_bucket{by="client"}[1h]))
+//! # what has been named, and where it cuts
+//! max by (class, kind) (lifeline_finding_seconds)
+//! # how many come back for more
+//! sum(rate(lifeline_streams_resumed_total[5m])) / sum(rate(lifeline_streams_ended_total[5m]))
+//! # which beats did not get out, and why
+//! sum by (what) (rate(lifeline_beats_total{what!="sent"}[5m]))
+//! ```
+//!
+//! `examples/metrics.rs` prints them beside what a scrape says.
 
 use metrics::{Unit, counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 

@@ -39,9 +39,12 @@
 //! | the future or the body is dropped before, and nobody of us has said why | reported: [`EndCause::Abandoned`]; it counts as a disconnect for the inference |
 //! | the handler or its body fails | reported: [`EndCause::Failed`], or [`EndCause::UpstreamFailed`] where the response has an [`Upstream`] |
 //! | the handler or its body panics | reported: [`EndCause::Panicked`] |
-//! | a layer inside of this one ends it: a limit, a gate, a drain | reported as its doing, whether it looks like an end, an error or an answer |
+//! | a layer inside of this one ends it: a limit, a gate, a drain | reported as its doing, whether it looks like an end, an error or an answer; of two the first |
+//! | it fails behind an early head | reported as a failure, although the stream ends well; both heads are in [`headers`](StreamReport::headers) and [`late_headers`](StreamReport::late_headers) |
+//! | a client stops reading until a stall layer takes the body away, or until the server ends behind a drain's deadline | reported when hyper drops the body: [`EndCause::Stalled`], [`EndCause::DrainCut`] |
 //! | disconnects of a path class cluster | once: a [`Finding`] to each sink, and in [`Observer::findings`] |
 //! | a stream is polled on after its end | nothing more: there is one report a request |
+//! | a sink panics | its panic goes to the panic hook and no farther; the other sinks are told |
 //!
 //! # Codes
 //!
@@ -61,7 +64,7 @@
 //!
 //! To closures, to anything that is a [`Sink`], to `tracing` (feature `tracing`: `TracingSink`, one span a stream and one event at its end)
 //! and to the `metrics` facade (feature `metrics`: the module `metrics`, whose constants are the names). `examples/metrics.rs` serves them to
-//! Prometheus and has the lines of PromQL that answer "who cuts my streams".
+//! Prometheus and has the lines of PromQL that answer "who cuts my streams", which the module `metrics` shows, too.
 //!
 //! # Who cuts streams
 //!
@@ -95,10 +98,19 @@
 //! more than without any layer, of which 3,200 are what every layer costs that has a body of its own. A disconnect costs
 //! the inference a look at its 128 predecessors.
 //!
+//! # Choosing the numbers
+//!
+//! - `Heartbeat::adaptive(min, max)`: `min` is half of the shortest idle timer that you have ever met, because it is what streams
+//!   begin with; 5 s is safe nearly everywhere. `max` is the longest interval that you would want to save anything by.
+//! - Path classes: as few as there are ways. A class has to lose 15 streams before anything is named.
+//! - How often something is named that is not there: each disconnect is looked at twice, by its silence and by its age, and
+//!   chance makes a finding of at most one look in ten million; see [`Inference`].
+//!
 //! # With other layers
 //!
 //! Outside of all of them, so that it sees what the client gets. They note what they decide in the request's extensions,
-//! and only when an observer is there. Of two observers both are told the same.
+//! and only when an observer is there. Of two observers both are told the same. Something in between that makes another
+//! answer of a refusal, or tries again, does not take back what was noted: the report says that it was refused.
 //!
 //! # What it does not do
 //!
