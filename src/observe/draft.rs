@@ -175,3 +175,18 @@ impl fmt::Debug for Draft {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    use crate::body::{More, Notes};
+
+    #[test]
+    fn a_report_that_is_being_written_takes_little_memory() {
+        let (draft, notes, more) = (size_of::<Draft>(), size_of::<Notes>(), size_of::<More>());
+        // With the counts of the journal's `Arc` and its lock.
+        let boxed = draft + more + notes + 24;
+        assert!(boxed <= 448, "{draft} + {more} + {notes} + 24 = {boxed} bytes boxed");
+    }
+}
