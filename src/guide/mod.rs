@@ -18,9 +18,13 @@
 //! | clients that stop reading hold producers and permits | [`StallLayer`](crate::StallLayer) |
 //! | streams break, and nobody can say who ends them | [`ObserveLayer`](crate::ObserveLayer), which names what on the way cuts them |
 //!
+//! More symptoms, by where they are seen: [`troubleshooting`]. Where you come from: [axum's `KeepAlive`](from_keep_alive),
+//! [tower-http's timeouts](from_tower_http), [`ConcurrencyLimit` and `LoadShed`](from_concurrency_limit).
+//!
 //! # In which order
 //!
-//! From the outside in; with tower's `ServiceBuilder`, from the first line to the last:
+//! [`Lifeline`](crate::Lifeline) knows. By hand, from the outside in; with tower's `ServiceBuilder`, from the first line to the
+//! last:
 //!
 //! ```
 //! use std::time::Duration;
@@ -57,6 +61,44 @@
 //! - Compression outside of the heartbeat, and flushing each frame; or not at all for event streams, as tower-http does.
 //!
 //! `Router::layer` in axum adds to the outside, so there the last line is the outermost.
+//!
+//! The order is no matter of taste. One permit, a request that waits 4 s for it, a handler that takes 3 s, and a headers
+//! limit of 5 s:
+//!
+//! ```
+//! # use std::{convert::Infallible, time::Duration};
+//! # use bytes::Bytes;
+//! # use http::{Request, Response};
+//! # use http_body_util::Full;
+//! # use tower::{Layer, Service, ServiceBuilder, ServiceExt, service_fn};
+//! # use tower_lifeline::{Gate, GateLayer, TimeoutLayer, Timeouts};
+//! # async fn handler<B>(_: Request<B>) -> Result<Response<Full<Bytes>>, Infallible> {
+//! #     tokio::time::sleep(Duration::from_secs(3)).await;
+//! #     Ok(Response::new(Full::default()))
+//! # }
+//! # async fn taken(gate: &Gate) {
+//! #     let busy = service_fn(|_: Request<_>| async {
+//! #         tokio::time::sleep(Duration::from_secs(4)).await;
+//! #         Ok::<_, Infallible>(Response::new(Full::<Bytes>::default()))
+//! #     });
+//! #     tokio::spawn(GateLayer::new(gate).layer(busy).call(Request::new(Full::<Bytes>::default())));
+//! #     tokio::task::yield_now().await;
+//! # }
+//! # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {
+//! # let request = || Request::new(Full::<Bytes>::default());
+//! let timeouts = TimeoutLayer::new(Timeouts::new().headers(Duration::from_secs(5)));
+//!
+//! let gate = Gate::new(1);
+//! # taken(&gate).await;
+//! let inside = ServiceBuilder::new().layer(GateLayer::new(&gate)).layer(timeouts.clone()).service_fn(handler);
+//! assert_eq!(inside.oneshot(request()).await.unwrap().status(), 200); // after 7 s
+//!
+//! let gate = Gate::new(1);
+//! # taken(&gate).await;
+//! let outside = ServiceBuilder::new().layer(timeouts).layer(GateLayer::new(&gate)).service_fn(handler);
+//! assert_eq!(outside.oneshot(request()).await.unwrap().status(), 504); // after 5 s
+//! # }
+//! ```
 //!
 //! # With which numbers
 //!
@@ -111,3 +153,8 @@
 //! | report | what is known of a stream when it has ended: who ended it, when, and what it had seen |
 //! | path class | streams that go the same way through the world, so that what cuts the one cuts the others |
 //! | finding | something on the way that was named by when streams break off |
+
+pub mod from_concurrency_limit;
+pub mod from_keep_alive;
+pub mod from_tower_http;
+pub mod troubleshooting;
