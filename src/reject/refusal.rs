@@ -46,6 +46,20 @@ static DEADLINE: Kind = Kind {
     ..HEADERS
 };
 
+static UPSTREAM_TIMEOUT: Kind = Kind {
+    problem_type: "urn:tower-lifeline:upstream-timeout",
+    title: "The upstream did not answer in time",
+    ..HEADERS
+};
+
+static UPSTREAM_FAILED: Kind = Kind {
+    problem_type: "urn:tower-lifeline:upstream-failed",
+    title: "The upstream gave no answer",
+    status: StatusCode::BAD_GATEWAY,
+    code: Code::Unavailable,
+    ..HEADERS
+};
+
 static REQUEST_BODY_GAP: Kind = Kind {
     problem_type: "urn:tower-lifeline:request-body-gap-timeout",
     title: "The request body stopped coming",
@@ -92,6 +106,29 @@ static KEY_OVER_CAP: Kind = Kind {
 };
 
 impl Refusal {
+    /// For handlers that ask another server, which gave no answer, or none that can be passed on: 502, with one sentence
+    /// about it. What it says reaches the caller.
+    ///
+    /// ```
+    /// use http::Request;
+    /// use tower_lifeline::{Caller, Refusal};
+    ///
+    /// let caller = Caller::of_request(&Request::new(()));
+    /// let answer = Refusal::upstream_failed("No connection could be made.").into_response(&caller);
+    /// assert_eq!(answer.status(), 502);
+    /// assert_eq!(answer.headers()["content-type"], "application/problem+json");
+    /// ```
+    #[must_use]
+    pub fn upstream_failed(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(&UPSTREAM_FAILED, detail)
+    }
+
+    /// The same for one that did not answer in time: 504.
+    #[must_use]
+    pub fn upstream_timeout(detail: impl Into<Cow<'static, str>>) -> Self {
+        Self::new(&UPSTREAM_TIMEOUT, detail)
+    }
+
     /// The handler gave no response head within the limit.
     pub(crate) fn headers_timeout(limit: Duration) -> Self {
         Self::new(&HEADERS, format!("No response was ready within {limit:?}."))
@@ -246,6 +283,7 @@ mod tests {
             "total-timeout",
             "The whole request has 10s, and no response was ready by then.",
         );
+        check(Refusal::upstream_timeout("No connection."), 504, false, "upstream-timeout", "No connection.");
         check(
             Refusal::deadline_exceeded(ten),
             504,
