@@ -10,6 +10,7 @@ mod last_frame;
 mod mcp;
 mod nginx;
 mod observe;
+mod sidecar;
 mod stall;
 mod timeouts;
 mod wire;
