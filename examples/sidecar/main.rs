@@ -4,12 +4,15 @@ mod admin;
 mod expect;
 mod flags;
 mod headers;
+mod http1;
+mod http2;
 mod proxy;
 mod serve;
 mod target;
 mod upgrade;
 mod upstream;
 
+use std::io::{Write, stdout};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -53,6 +56,9 @@ async fn main() -> Result<ExitCode, BoxError> {
         )
         .layer(TimeoutLayer::new(Timeouts::new().headers(Duration::from_secs(10))))
         .service(Proxy::new(upstream, tunnels.clone()));
+    // Signals count from the first poll on, and so before anybody is told that it runs.
+    let mut stop = Box::pin(drain.on_signal());
+    let _not_yet = futures_util::poll!(&mut stop);
     let listener = TcpListener::bind(settings.listen).await?;
     println!("listening on {}", listener.local_addr()?);
     if let Some(admin) = settings.admin {
@@ -62,11 +68,12 @@ async fn main() -> Result<ExitCode, BoxError> {
         tokio::spawn(async { axum::serve(listener, routes).await });
     }
     let serving = async {
-        serve::serve(listener, service, &drain).await?;
+        serve::serve(listener, service, stop).await?;
         tunnels.all_closed().await;
         Ok::<_, std::io::Error>(())
     };
     drain.bound(serving).await?;
-    println!("{}", drain.report());
+    // Whoever has started it may be gone.
+    let _ = writeln!(stdout(), "{}", drain.report());
     Ok(ExitCode::SUCCESS)
 }

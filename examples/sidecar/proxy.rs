@@ -18,6 +18,7 @@ use tower_lifeline::gate::{HeldPermit, PermitHandle};
 use tower_lifeline::observe;
 use tower_lifeline::{BoxError, Caller, Refusal};
 
+use crate::expect::Answered;
 use crate::headers::{self, Origin};
 use crate::target::Target;
 use crate::upgrade::Tunnels;
@@ -28,7 +29,7 @@ use crate::upstream::{Head, Upstream, refusal};
 pub(crate) struct Peer(pub(crate) IpAddr);
 
 /// What comes from the upstream, or what is said instead.
-pub(crate) type Answer = Response<Either<Incoming, Full<Bytes>>>;
+pub(crate) type Answer = Response<Either<Answered<Incoming>, Full<Bytes>>>;
 
 /// Sends each request to the upstream. To drop its future, or the body of its response, takes the request back.
 pub(crate) struct Proxy<B> {
@@ -106,7 +107,12 @@ where
     }
 
     /// The upstream's answer as one to the client, which may have asked for another protocol.
-    fn answer(&self, response: Response<Incoming>, asked: Option<Asked>, caller: &Caller) -> Answer {
+    fn answer(
+        &self,
+        response: Response<Answered<Incoming>>,
+        asked: Option<Asked>,
+        caller: &Caller,
+    ) -> Answer {
         let mut response = response;
         // The framing is this server's own.
         *response.version_mut() = Version::HTTP_11;

@@ -1,5 +1,6 @@
 //! Connections: HTTP/1 and HTTP/2 on one port, each bounded before its first request, and all of them when the server stops.
 
+use std::future::Future;
 use std::io;
 use std::pin::pin;
 use std::sync::Arc;
@@ -17,8 +18,8 @@ use socket2::{SockRef, TcpKeepalive};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::sleep;
 use tower::{Service, ServiceExt};
+use tower_lifeline::BoxError;
 use tower_lifeline::stall::AbortableIo;
-use tower_lifeline::{BoxError, Drain};
 
 use crate::proxy::Peer;
 
@@ -29,8 +30,12 @@ const PING: Duration = Duration::from_secs(30);
 /// When the process has as many files open as it may, trying again at once would only cost time.
 const OUT_OF_FILES: Duration = Duration::from_millis(100);
 
-/// Serves until the drain begins, then until the last connection has ended. [`Drain::bound`] is for those that do not.
-pub(crate) async fn serve<S, B>(listener: TcpListener, service: S, drain: &Drain) -> io::Result<()>
+/// Serves until it is to stop, then until the last connection has ended. A drain's `bound` is for those that do not end.
+pub(crate) async fn serve<S, B>(
+    listener: TcpListener,
+    service: S,
+    stop: impl Future<Output = ()>,
+) -> io::Result<()>
 where
     S: Service<Request<Incoming>, Response = Response<B>> + Clone + Send + 'static,
     S::Error: Into<BoxError>,
@@ -44,7 +49,7 @@ where
     server.http2().timer(TokioTimer::new()).keep_alive_interval(PING).keep_alive_timeout(PING);
     let server = Arc::new(server);
     let graceful = GracefulShutdown::new();
-    let mut stop = pin!(drain.on_signal());
+    let mut stop = pin!(stop);
     loop {
         let (tcp, peer) = tokio::select! {
             accepted = listener.accept() => match accepted {

@@ -5,7 +5,9 @@ const { StreamableHTTPClientTransport } = await import(`${sdk}/client/streamable
 const client = new Client({ name: "thinks", version: "1" });
 try {
   await client.connect(new StreamableHTTPClientTransport(new URL(url)));
-  const result = await client.callTool({ name: "think", arguments: { millis: Number(millis) } });
+  const call = { name: "think", arguments: { millis: Number(millis) } };
+  // Not a minute, as it is otherwise, for answers that are lost.
+  const result = await client.callTool(call, undefined, { timeout: 20_000 });
   console.log(JSON.stringify({ text: result.content[0].text }));
 } catch (error) {
   console.log(JSON.stringify({ error: `${error.message}` }));

@@ -41,12 +41,17 @@ async def chunks(request):
     return StreamingResponse(pieces(), media_type="application/octet-stream")
 
 
-async def echo(request):
-    async def back():
-        async for piece in request.stream():
-            yield piece
+class Echo:
+    """Without starlette's own streams, which listen to the request while they send."""
 
-    return StreamingResponse(back(), media_type=request.headers.get("content-type"))
+    async def __call__(self, scope, receive, send):
+        headers = [(name, value) for name, value in scope["headers"] if name == b"content-type"]
+        await send({"type": "http.response.start", "status": 200, "headers": headers})
+        more = True
+        while more:
+            message = await receive()
+            more = message.get("more_body", False)
+            await send({"type": "http.response.body", "body": message.get("body", b""), "more_body": more})
 
 
 async def digest(request):
@@ -99,7 +104,7 @@ app = Starlette(
         Route("/events", events),
         Route("/large", large),
         Route("/chunks", chunks),
-        Route("/echo", echo, methods=ANY),
+        Route("/echo", Echo()),
         Route("/digest", digest, methods=ANY),
         Route("/zipped", zipped),
         Route("/nothing", nothing),

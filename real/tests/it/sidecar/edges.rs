@@ -80,11 +80,17 @@ async fn no_http_is_a_bad_gateway() {
     ] {
         let upstream = ByHand::new().await;
         let sidecar = sidecar(upstream.at, &[]).await;
+        // It is asked again when it closes without a word.
         let answering = async {
-            let (mut tcp, _) = upstream.request().await;
-            tcp.write_all(answer.as_bytes()).await.unwrap();
+            loop {
+                let (mut tcp, _) = upstream.request().await;
+                tcp.write_all(answer.as_bytes()).await.unwrap();
+            }
         };
-        let (said, ()) = tokio::join!(told(sidecar.at, Version::HTTP_11), answering);
+        let said = tokio::select! {
+            said = told(sidecar.at, Version::HTTP_11) => said,
+            () = answering => unreachable!("it answers for ever"),
+        };
         assert_eq!(said.0, 502, "{answer:?}");
     }
 }
@@ -211,8 +217,7 @@ async fn what_is_no_request_is_refused_and_harms_nobody() {
         (&far, 414),
     ] {
         let mut tcp = sent(sidecar.at, request).await;
-        let _ = tcp.shutdown().await;
-        let answer = rest(&mut tcp).await;
+        let answer = until(&mut tcp, "\r\n").await;
         let shown = &request[..request.len().min(80)];
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{shown:?}: {answer:?}");
     }
@@ -264,6 +269,29 @@ async fn nothing_is_held_back_while_the_rest_has_not_come() {
     assert_eq!(until(&mut tcp, "more").await, "more");
     tcp.write_all(b"last").await.unwrap();
     assert_eq!(until(&mut client, "last").await, "last");
+}
+
+#[tokio::test]
+async fn a_connection_that_closes_as_it_is_used_again_costs_no_safe_request() {
+    const ANSWER: &[u8] = b"HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+    let upstream = ByHand::new().await;
+    let sidecar = sidecar(upstream.at, &[]).await;
+    for (method, status) in [("GET", 200), ("POST", 502)] {
+        let mut client = sent(sidecar.at, "GET /first HTTP/1.1\r\nHost: a\r\n\r\n").await;
+        let (mut first, _) = upstream.request().await;
+        first.write_all(ANSWER).await.unwrap();
+        until(&mut client, "\r\n\r\n").await;
+        client.write_all(format!("{method} /second HTTP/1.1\r\nHost: a\r\n\r\n").as_bytes()).await.unwrap();
+        assert!(until(&mut first, "\r\n\r\n").await.contains("/second"));
+        drop(first);
+        if status == 200 {
+            let (mut second, head) = upstream.request().await;
+            assert!(head.contains("/second"), "{head}");
+            second.write_all(ANSWER).await.unwrap();
+        }
+        let answer = until(&mut client, "\r\n\r\n").await;
+        assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+    }
 }
 
 #[tokio::test]

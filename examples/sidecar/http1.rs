@@ -1,0 +1,92 @@
+//! The upstream by HTTP/1.1, over connections that are used again.
+
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, EXPECT, HeaderValue, TRANSFER_ENCODING};
+use http::uri::Authority;
+use http::{Response, Version};
+use http_body::Body;
+use hyper::body::Incoming;
+use hyper::ext::on_informational;
+use hyper_util::client::legacy::Client;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
+use tower_lifeline::BoxError;
+
+use crate::expect::{Answered, Expected};
+use crate::upstream::{Connector, Head};
+
+/// Shorter than what servers allow, or a request meets a connection that is being closed. uvicorn and Node have 5 s.
+const IDLE: Duration = Duration::from_secs(3);
+
+#[derive(Debug)]
+pub(crate) struct Pool<B> {
+    client: Client<Connector, Expected<B>>,
+    authority: Authority,
+}
+
+impl<B> Clone for Pool<B> {
+    fn clone(&self) -> Self {
+        Self { client: self.client.clone(), authority: self.authority.clone() }
+    }
+}
+
+impl<B> Pool<B>
+where
+    B: Body<Data = Bytes> + Send + Unpin + 'static,
+    B::Error: Into<BoxError>,
+{
+    pub(crate) fn new(connector: Connector, authority: Authority) -> Self {
+        let mut client = Client::builder(TokioExecutor::new());
+        client.pool_idle_timeout(IDLE).pool_timer(TokioTimer::new());
+        Self { client: client.build(connector), authority }
+    }
+
+    pub(crate) async fn send(&self, head: Head, body: B) -> Result<Response<Answered<Incoming>>, BoxError> {
+        if !body.is_end_stream() {
+            return self.send_once(head, Expected::Going(body)).await;
+        }
+        // A server may close a connection in the moment in which it is used again. What changes nothing can be asked once
+        // more (RFC 9110, section 9.2.2).
+        let again = head.method.is_safe().then(|| head.clone());
+        match (self.send_once(head, Expected::Nothing).await, again) {
+            (Err(error), Some(head)) if ended_too_soon(&error) => {
+                self.send_once(head, Expected::Nothing).await
+            }
+            (sent, _) => sent,
+        }
+    }
+
+    async fn send_once(
+        &self,
+        mut head: Head,
+        body: Expected<B>,
+    ) -> Result<Response<Answered<Incoming>>, BoxError> {
+        let expects = head
+            .headers
+            .get(EXPECT)
+            .is_some_and(|what| what.as_bytes().eq_ignore_ascii_case(b"100-continue"));
+        let (body, said) = if expects { body.on_continue() } else { (body, None) };
+        // hyper gives GET, HEAD and CONNECT no body of unknown length, unless they say so.
+        if !body.is_end_stream() && !head.headers.contains_key(CONTENT_LENGTH) {
+            head.headers.insert(TRANSFER_ENCODING, HeaderValue::from_static("chunked"));
+        }
+        let mut request = head.request(self.authority.clone(), Version::HTTP_11, body)?;
+        if let Some(said) = said.clone() {
+            on_informational(&mut request, move |response| {
+                // Nobody waits any more.
+                let _ = said.send(Some(response.status()));
+            });
+        }
+        let response = self.client.request(request).await?;
+        if let Some(said) = &said {
+            let _ = said.send(Some(response.status()));
+        }
+        Ok(response.map(|body| Answered { body, said }))
+    }
+}
+
+fn ended_too_soon(error: &BoxError) -> bool {
+    let mut chain = std::iter::successors(Some(&**error as &dyn std::error::Error), |error| error.source());
+    chain.any(|error| error.downcast_ref().is_some_and(hyper::Error::is_incomplete_message))
+}
