@@ -25,12 +25,6 @@ pub(crate) struct Pool<B> {
     authority: Authority,
 }
 
-impl<B> Clone for Pool<B> {
-    fn clone(&self) -> Self {
-        Self { client: self.client.clone(), authority: self.authority.clone() }
-    }
-}
-
 impl<B> Pool<B>
 where
     B: Body<Data = Bytes> + Send + Unpin + 'static,

@@ -1,6 +1,5 @@
 //! The upstream by HTTP/2, which it is known beforehand to speak.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -26,17 +25,7 @@ const PING: Duration = Duration::from_secs(30);
 pub(crate) struct Shared<B> {
     connector: Connector,
     authority: Authority,
-    connection: Arc<Mutex<Option<SendRequest<B>>>>,
-}
-
-impl<B> Clone for Shared<B> {
-    fn clone(&self) -> Self {
-        Self {
-            connector: self.connector.clone(),
-            authority: self.authority.clone(),
-            connection: Arc::clone(&self.connection),
-        }
-    }
+    connection: Mutex<Option<SendRequest<B>>>,
 }
 
 impl<B> Shared<B>
@@ -45,7 +34,7 @@ where
     B::Error: Into<BoxError>,
 {
     pub(crate) fn new(connector: Connector, authority: Authority) -> Self {
-        Self { connector, authority, connection: Arc::default() }
+        Self { connector, authority, connection: Mutex::default() }
     }
 
     pub(crate) async fn send(&self, mut head: Head, body: B) -> Result<Response<Incoming>, BoxError> {

@@ -1,6 +1,7 @@
 //! The upstream, by HTTP/1.1 or by HTTP/2, and what is said when it has no answer.
 
 use std::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -25,8 +26,8 @@ const KEEP_ALIVE: Duration = Duration::from_secs(30);
 /// A server, and the connections to it.
 #[derive(Debug)]
 pub(crate) enum Upstream<B> {
-    Http1(Pool<B>),
-    Http2(Shared<B>),
+    Http1(Arc<Pool<B>>),
+    Http2(Arc<Shared<B>>),
 }
 
 /// A request to it, without its body.
@@ -52,8 +53,8 @@ impl Head {
 impl<B> Clone for Upstream<B> {
     fn clone(&self) -> Self {
         match self {
-            Self::Http1(pool) => Self::Http1(pool.clone()),
-            Self::Http2(shared) => Self::Http2(shared.clone()),
+            Self::Http1(pool) => Self::Http1(Arc::clone(pool)),
+            Self::Http2(shared) => Self::Http2(Arc::clone(shared)),
         }
     }
 }
@@ -70,8 +71,8 @@ where
         connector.set_keepalive(Some(KEEP_ALIVE));
         let connector = connect.layer(connector);
         match http2 {
-            true => Self::Http2(Shared::new(connector, authority)),
-            false => Self::Http1(Pool::new(connector, authority)),
+            true => Self::Http2(Arc::new(Shared::new(connector, authority))),
+            false => Self::Http1(Arc::new(Pool::new(connector, authority))),
         }
     }
 

@@ -1,22 +1,25 @@
 //! The example `sidecar` as a process, in front of an upstream.
 
+use std::fs;
 use std::net::SocketAddr;
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
 use http::Version;
+use tempfile::NamedTempFile;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 
 use crate::client::{Client, Reading};
 use crate::process::{find, output};
 
-/// Runs until dropped.
+/// Runs until dropped, which fails when anything in it has panicked.
 #[derive(Debug)]
 pub struct Sidecar {
     pub at: SocketAddr,
     pub admin: SocketAddr,
     child: Child,
+    errors: NamedTempFile,
 }
 
 impl Sidecar {
@@ -24,11 +27,13 @@ impl Sidecar {
     pub async fn start(program: &str, upstream: &str, flags: &[&str]) -> Self {
         let upstream =
             if upstream.contains("://") { upstream.to_owned() } else { format!("http://{upstream}") };
+        let errors = NamedTempFile::new().expect("a file");
         let mut child = Command::new(program)
             .args(["--listen", "127.0.0.1:0", "--admin", "127.0.0.1:0", "--upstream", &upstream])
             .args(flags)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
+            .stderr(errors.reopen().expect("a file"))
             .kill_on_drop(true)
             .spawn()
             .expect("it starts");
@@ -42,7 +47,7 @@ impl Sidecar {
         };
         let at = address("listening on ").await;
         let admin = address("admin on ").await;
-        Self { at, admin, child }
+        Self { at, admin, child, errors }
     }
 
     /// Sends SIGTERM.
@@ -66,14 +71,21 @@ impl Sidecar {
         (status, String::from_utf8(reading.bytes).expect("text"))
     }
 
-    /// Asks for its metrics until one of these lines is among them.
-    pub async fn reports(&self, line: &str) {
-        loop {
-            let (_, text) = self.asked("/metrics").await;
-            if text.lines().any(|there| there == line) {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(50)).await;
+    /// Asks for its metrics until this is among them.
+    pub async fn reports(&self, text: &str) {
+        while !self.asked("/metrics").await.1.contains(text) {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+}
+
+impl Drop for Sidecar {
+    fn drop(&mut self) {
+        let errors = fs::read_to_string(self.errors.path()).unwrap_or_default();
+        if std::thread::panicking() {
+            eprintln!("it said:\n{errors}");
+        } else {
+            assert!(!errors.contains("panicked"), "{errors}");
         }
     }
 }

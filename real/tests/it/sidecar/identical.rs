@@ -89,8 +89,9 @@ async fn seen((client, version): (&mut Client, Version), ask: &Ask) -> Seen {
     let mut headers = BTreeMap::<_, Vec<_>>::new();
     for (name, value) in response.headers() {
         // Each server's own, for its own connection; HTTP/2 need not say that there is nothing.
-        let framing = ["connection", "keep-alive", "date", "transfer-encoding"].contains(&name.as_str());
-        if !framing && !(name == "content-length" && value == "0") {
+        let framing = ["connection", "keep-alive", "date", "transfer-encoding"].contains(&name.as_str())
+            || (name == "content-length" && value == "0");
+        if !framing {
             headers.entry(name.to_string()).or_default().push(value.to_str().unwrap().to_owned());
         }
     }

@@ -78,12 +78,7 @@ async fn it_counts_what_has_become_of_streams() {
     drop((reading, client));
     for (cause, by) in [("finished", "-"), ("abandoned", "client")] {
         let what = format!(r#"cause="{cause}",by="{by}",when="streaming"}} 1"#);
-        in_time(async {
-            while !sidecar.asked("/metrics").await.1.contains(&what) {
-                sleep(Duration::from_millis(20)).await;
-            }
-        })
-        .await;
+        in_time(sidecar.reports(&what)).await;
     }
     assert_eq!(sidecar.asked("/elsewhere").await.0, 404);
 }
