@@ -1,10 +1,13 @@
 //! What operators and their machines ask for, at an address of its own: it answers until the process ends.
 
+use std::io::{Write, stderr};
+
 use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::get;
 use metrics_exporter_prometheus::PrometheusHandle;
-use tower_lifeline::Drain;
+use tower_lifeline::observe::{Finding, Sink};
+use tower_lifeline::{Drain, StreamReport};
 
 /// `/healthz` for a readiness probe, red as soon as the server is about to stop; `/metrics` for Prometheus.
 pub(crate) fn routes(drain: Drain, scrape: PrometheusHandle) -> Router {
@@ -17,4 +20,16 @@ pub(crate) fn routes(drain: Drain, scrape: PrometheusHandle) -> Router {
         ([("content-type", "text/plain; version=0.0.4")], scrape.render())
     };
     Router::new().route("/healthz", get(health)).route("/metrics", get(metrics))
+}
+
+/// Writes down what on the way has been found to cut streams. Each is found once.
+pub(crate) struct Findings;
+
+impl Sink for Findings {
+    fn ended(&self, _: &StreamReport) {}
+
+    fn found(&self, finding: &Finding) {
+        // Whoever reads it may be gone.
+        let _ = writeln!(stderr(), "{finding}");
+    }
 }

@@ -1,4 +1,33 @@
-//! sidecar
+//! A reverse proxy for servers that are not in Rust: all of this crate in front of any upstream.
+//!
+//! ```text
+//! cargo run --release --example sidecar -- \
+//!     --listen 127.0.0.1:8080 --upstream http://127.0.0.1:9000 --admin 127.0.0.1:9901 \
+//!     --preset llm --path-hops nginx,aws-alb --gate-limit 512
+//! ```
+//!
+//! Point what is in front of your server at `--listen`, and leave the server as it is. Each flag is a variable, too
+//! (`--first-byte 60s` is `LIFELINE_FIRST_BYTE=60s`), and wins over it; `--help` lists them. A wrong one is refused with a
+//! sentence, before anything listens.
+//!
+//! - HTTP/1.1 and HTTP/2 without TLS on one port. The upstream speaks HTTP/1.1 (`http://`) or HTTP/2 (`h2c://`, which gRPC
+//!   needs).
+//! - Requests and responses are streamed, with their trailers, and are never held in memory. What comes out is what went in,
+//!   but for what the layers add to event streams (see their pages) and the headers of one connection (`headers.rs`).
+//! - The upstream is told who asks: `Host` as the client sent it, `Via`, `X-Forwarded-For`, `-Host` and `-Proto`. What comes
+//!   in of these is believed, and added to.
+//! - A client that leaves takes its request back from the upstream; so does one that closes its half of a connection.
+//! - No connection to the upstream is 502, one that takes too long 504, in the caller's protocol. A connection that the
+//!   upstream closes just as it is used again costs no request that changes nothing: it is sent once more.
+//! - WebSockets and other upgrades pass, but to another HTTP. `CONNECT` does not: this is no forward proxy, and whatever
+//!   host a request names, it goes to the one upstream.
+//! - `--admin`: `/healthz` for a readiness probe, which turns red when the server is about to stop, and `/metrics` for
+//!   Prometheus: who ended each stream and why, and what on the way cuts them. That is written to stderr, too.
+//! - SIGTERM or Ctrl-C: streams leave between two events with a goodbye, spread over `--drain-window`; at
+//!   `--drain-deadline` all is over, upgraded connections included, which nobody can ask to leave.
+//!
+//! `proxy.rs` is the service, and the place to begin. What it does not do: TLS, caching, more than one upstream, HTTP/3,
+//! interim responses other than 100, WebSockets over HTTP/2.
 
 mod admin;
 mod expect;
@@ -42,7 +71,7 @@ async fn main() -> Result<ExitCode, BoxError> {
     };
     let drain = Drain::new().window(Duration::from_secs(1)).deadline(Duration::from_secs(3));
     let scrape = PrometheusBuilder::new().set_buckets(&BUCKETS)?.install_recorder()?;
-    let observer = Observer::new().sink(MetricsSink::new());
+    let observer = Observer::new().sink(MetricsSink::new()).sink(admin::Findings);
     let tunnels = Tunnels::default();
     let connect = ConnectTimeoutLayer::new(settings.connect);
     let upstream = Upstream::new(settings.upstream, settings.http2, connect);
