@@ -8,21 +8,22 @@ use std::time::Duration;
 use http::Uri;
 use http::uri::Authority;
 use lexopt::{Arg, Parser, ValueExt};
+use tower_lifeline::{Config, ConfigError, ConnectTimeoutLayer};
 
 /// What all variables begin with.
 const PREFIX: &str = "LIFELINE_";
 
 /// This program's own, with what is taken when nothing is said.
-const OWN: [(&str, &str, Option<&str>); 5] = [
+const OWN: [(&str, &str, Option<&str>); 4] = [
     ("listen", "where clients come to", Some("127.0.0.1:8080")),
     ("upstream", "the server behind: http://HOST:PORT, or h2c://HOST:PORT for HTTP/2 alone", None),
     ("admin", "where /healthz and /metrics are", None),
-    ("preset", "what streams are, mostly: sse, llm, mcp, grpc or plain", Some("sse")),
     ("connect", "the longest that a connection to the upstream may take to be made", Some("5s")),
 ];
 
-/// The stack's. What they are without being set is up to the preset.
-const STACK: [(&str, &str); 15] = [
+/// The stack's. What is not said is up to the preset.
+const STACK: [(&str, &str); 16] = [
+    ("preset", "where to start from: sse (if nothing is said), llm, mcp, grpc or plain"),
     ("heartbeat", "the longest silence on an event stream"),
     ("headers", "the longest time to the response head"),
     ("first_byte", "the longest time from there to the first content"),
@@ -40,8 +41,8 @@ const STACK: [(&str, &str); 15] = [
     ("path_hops", "what is in front of this server, as in nginx,aws-alb"),
 ];
 
-/// Names and values, in the order in which they were said.
-pub(crate) type Pairs = Vec<(String, String)>;
+/// What was said: by which key, the name of the setting, and its value.
+type Said = Vec<(String, String, String)>;
 
 /// What is wanted.
 #[derive(Debug)]
@@ -50,12 +51,8 @@ pub(crate) struct Settings {
     pub(crate) upstream: Authority,
     pub(crate) http2: bool,
     pub(crate) admin: Option<SocketAddr>,
-    pub(crate) preset: String,
-    pub(crate) connect: Duration,
-    /// For the stack, of the command line.
-    pub(crate) flags: Pairs,
-    /// For the stack, of the environment.
-    pub(crate) variables: Pairs,
+    pub(crate) connect: ConnectTimeoutLayer,
+    pub(crate) stack: Config,
 }
 
 impl Settings {
@@ -64,54 +61,51 @@ impl Settings {
         arguments: impl IntoIterator<Item = OsString>,
         environment: impl IntoIterator<Item = (OsString, OsString)>,
     ) -> Result<Option<Self>, String> {
-        let Some(mut flags) = flags(arguments)? else { return Ok(None) };
-        let mut variables = variables(environment)?;
-        let (own_flags, own_variables) = (take_own(&mut flags), take_own(&mut variables));
-        // Of a flag that is there twice the last one counts, as with most programs.
-        let said = |wanted: &str| {
-            let flag = own_flags.iter().rev().find(|(name, _)| name == wanted);
-            let flag = flag.map(|(name, value)| (format!("--{name}"), value.as_str()));
-            flag.or_else(|| {
-                let variable = own_variables.iter().find(|(name, _)| name == wanted);
-                variable.map(|(name, value)| (variable_of(name), value.as_str()))
+        let Some(mut said) = flags(arguments)? else { return Ok(None) };
+        // Of a flag that is there twice the last one counts, as with most programs, and any of them before a variable.
+        said.reverse();
+        said.extend(variables(environment)?);
+        let own = |wanted: &str| {
+            let said = said.iter().find(|(_, name, _)| name == wanted);
+            said.map(|(key, _, value)| (key.clone(), value.as_str())).or_else(|| {
+                let (_, _, default) = OWN.iter().find(|(name, ..)| *name == wanted)?;
+                default.map(|value| (flag_of(wanted), value))
             })
         };
-        let said_or_default = |wanted: &str| {
-            let default = OWN.iter().find(|(name, ..)| *name == wanted).and_then(|(.., default)| *default);
-            said(wanted).or_else(|| default.map(|value| (format!("--{wanted}"), value)))
-        };
 
-        let (http2, upstream) = match said("upstream") {
-            Some((key, value)) => upstream(value)
-                .ok_or_else(|| wrong(&key, "http://HOST:PORT or h2c://HOST:PORT without a path", value))?,
-            None => return Err(format!("--upstream is missing ({} does as well)", variable_of("upstream"))),
+        let Some((key, value)) = own("upstream") else {
+            return Err(format!("--upstream is missing ({} does as well)", variable_of("upstream")));
         };
-        let address = |said: Option<(String, &str)>| {
-            let parsed = said
-                .map(|(key, value)| value.parse::<SocketAddr>().map_err(|_| wrong(&key, "IP:PORT", value)));
-            parsed.transpose()
-        };
-        let (key, value) = said_or_default("connect").unwrap_or_default();
-        let connect = duration(value).ok_or_else(|| wrong(&key, "a time like 250ms, 15s or 2m", value))?;
-        let (key, preset) = said_or_default("preset").unwrap_or_default();
-        if !["sse", "llm", "mcp", "grpc", "plain"].contains(&preset) {
-            return Err(wrong(&key, "sse, llm, mcp, grpc or plain", preset));
-        }
-        let preset = preset.to_owned();
-        let listen = address(said_or_default("listen"))?.ok_or("--listen is missing")?;
-        let admin = address(said("admin"))?;
+        let (http2, upstream) = upstream(value)
+            .ok_or_else(|| wrong(&key, "http://HOST:PORT or h2c://HOST:PORT, and no path", value))?;
+        let (listen, admin) = (address(own("listen"))?.ok_or("--listen is missing")?, address(own("admin"))?);
         if upstream.as_str() == listen.to_string() {
             return Err(format!(
                 "--upstream and --listen are both {listen}: requests would go round for ever"
             ));
         }
-        Ok(Some(Self { listen, upstream, http2, admin, preset, connect, flags, variables }))
+        let connect = match own("connect") {
+            Some((key, value)) => {
+                let time = humantime::parse_duration(value);
+                let time = time.map_err(|_| wrong(&key, "a duration like 15s or 250ms", value))?;
+                ConnectTimeoutLayer::try_new(time).map_err(|error| format!("{key}: {error}"))?
+            }
+            None => ConnectTimeoutLayer::new(Duration::MAX),
+        };
+        let of_the_stack = said.iter().filter(|(_, name, _)| STACK.iter().any(|(stack, _)| stack == name));
+        let stack = of_the_stack.map(|(key, name, value)| {
+            // It knows the name, and its user the key.
+            let own_name = |error: ConfigError| error.to_string().replacen(name.as_str(), key, 1);
+            Config::from_pairs([(name, value)]).map_err(own_name)
+        });
+        let stack = stack.collect::<Result<Vec<_>, _>>()?.into_iter().fold(Config::default(), Config::or);
+        Ok(Some(Self { listen, upstream, http2, admin, connect, stack }))
     }
 }
 
-fn flags(arguments: impl IntoIterator<Item = OsString>) -> Result<Option<Pairs>, String> {
+fn flags(arguments: impl IntoIterator<Item = OsString>) -> Result<Option<Said>, String> {
     let mut parser = Parser::from_args(arguments);
-    let mut pairs = Pairs::new();
+    let mut said = Said::new();
     while let Some(argument) = parser.next().map_err(|error| error.to_string())? {
         let name = match argument {
             Arg::Long("help") | Arg::Short('h') => return Ok(None),
@@ -123,28 +117,27 @@ fn flags(arguments: impl IntoIterator<Item = OsString>) -> Result<Option<Pairs>,
             return Err(format!("there is no {flag}"));
         }
         let value = parser.value().and_then(ValueExt::string).map_err(|error| error.to_string())?;
-        pairs.push((name, value));
+        said.push((flag, name, value));
     }
-    Ok(Some(pairs))
+    Ok(Some(said))
 }
 
-fn variables(environment: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Pairs, String> {
+fn variables(environment: impl IntoIterator<Item = (OsString, OsString)>) -> Result<Said, String> {
     let ours = environment.into_iter().filter_map(|(key, value)| {
         let name = key.to_str()?.strip_prefix(PREFIX)?.to_ascii_lowercase();
         Some((name, value))
     });
     ours.map(|(name, value)| match value.into_string() {
-        Ok(value) if is_known(&name) => Ok((name, value)),
+        Ok(value) if is_known(&name) => Ok((variable_of(&name), name, value)),
         Ok(_) => Err(format!("there is no {}", variable_of(&name))),
         Err(value) => Err(wrong(&variable_of(&name), "text", &value.to_string_lossy())),
     })
     .collect()
 }
 
-fn take_own(pairs: &mut Pairs) -> Pairs {
-    let (own, stack) = pairs.drain(..).partition(|(name, _)| OWN.iter().any(|(own, ..)| own == name));
-    *pairs = stack;
-    own
+fn address(said: Option<(String, &str)>) -> Result<Option<SocketAddr>, String> {
+    let parsed = said.map(|(key, value)| value.parse().map_err(|_| wrong(&key, "IP:PORT", value)));
+    parsed.transpose()
 }
 
 fn is_known(name: &str) -> bool {
@@ -159,30 +152,21 @@ fn upstream(value: &str) -> Option<(bool, Authority)> {
     };
     let uri = format!("http://{rest}").parse::<Uri>().ok()?;
     let plain = uri.path_and_query().is_none_or(|path| path == "/") && !rest.contains('@');
-    uri.into_parts().authority.filter(|_| plain).map(|authority| (http2, authority))
-}
-
-fn duration(value: &str) -> Option<Duration> {
-    let unit = value.trim_start_matches(|digit: char| digit.is_ascii_digit());
-    let number: u64 = value.strip_suffix(unit)?.parse().ok()?;
-    let millis = match unit {
-        "ms" => 1,
-        "s" => 1_000,
-        "m" => 60_000,
-        _ => return None,
-    };
-    number.checked_mul(millis).filter(|millis| *millis > 0).map(Duration::from_millis)
+    let authority = uri.into_parts().authority.filter(|_| plain)?;
+    // What is behind the colon has not been looked at.
+    let port = authority.port_u16().is_some() || authority.host() == authority.as_str();
+    port.then_some((http2, authority))
 }
 
 fn wrong(key: &str, wanted: &str, got: &str) -> String {
-    format!("{key} is {wanted}, got {got:?}")
+    format!("{key}: expected {wanted}, got {got:?}")
 }
 
-pub(crate) fn flag_of(name: &str) -> String {
+fn flag_of(name: &str) -> String {
     format!("--{}", name.replace('_', "-"))
 }
 
-pub(crate) fn variable_of(name: &str) -> String {
+fn variable_of(name: &str) -> String {
     format!("{PREFIX}{}", name.to_ascii_uppercase())
 }
 
@@ -201,7 +185,7 @@ pub(crate) fn help() -> String {
     for (name, what) in STACK {
         line(name, what, None);
     }
-    text + "\nTimes are like 250ms, 15s or 2m. Each flag is a variable, too: --first-byte is LIFELINE_FIRST_BYTE.\n"
+    text + "\nTimes are like 250ms, 15s or 1m 30s, and most can be off. Each flag is a variable, too: --first-byte is LIFELINE_FIRST_BYTE.\n"
 }
 
 #[cfg(test)]
@@ -213,32 +197,30 @@ mod tests {
         Settings::read(arguments.split_whitespace().map(OsString::from), environment)
     }
 
-    fn pairs(of: &[(&str, &str)]) -> Pairs {
-        of.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
-    }
-
     #[test]
     fn flags_win_over_variables_and_these_over_defaults() {
         let environment = [
             ("PATH", "/"),
             ("LIFELINE_UPSTREAM", "h2c://a:1"),
             ("LIFELINE_FIRST_BYTE", "1s"),
-            ("LIFELINE_CONNECT", "2m"),
+            ("LIFELINE_GATE_QUEUE", "6"),
         ];
         let said = read("--connect=250ms --gate-limit 5 --first-byte 2s --admin 127.0.0.1:1", &environment);
         let said = said.unwrap().unwrap();
-        assert_eq!(
-            (said.http2, said.upstream.as_str(), said.connect),
-            (true, "a:1", Duration::from_millis(250))
-        );
-        assert_eq!((said.listen.port(), said.admin.unwrap().port(), &*said.preset), (8080, 1, "sse"));
-        assert_eq!(said.flags, pairs(&[("gate_limit", "5"), ("first_byte", "2s")]));
-        assert_eq!(said.variables, pairs(&[("first_byte", "1s")]));
+        assert_eq!((said.http2, said.upstream.as_str()), (true, "a:1"));
+        assert_eq!((said.listen.port(), said.admin.unwrap().port()), (8080, 1));
+        let stack = [("gate_limit", "5"), ("first_byte", "2s"), ("gate_queue", "6")];
+        assert_eq!(said.stack, Config::from_pairs(stack).unwrap());
         let said = read("--upstream http://a:1/ --upstream http://[::1]:2", &environment).unwrap().unwrap();
-        assert_eq!(
-            (said.http2, said.upstream.as_str(), said.connect),
-            (false, "[::1]:2", Duration::from_secs(120))
-        );
+        assert_eq!((said.http2, said.upstream.as_str()), (false, "[::1]:2"));
+        assert_eq!(said.stack, Config::from_pairs([("first_byte", "1s"), ("gate_queue", "6")]).unwrap());
+    }
+
+    #[test]
+    fn there_is_a_flag_for_each_setting_of_the_stack() {
+        let error = Config::from_pairs([("no", "")]).unwrap_err().to_string();
+        let names: Vec<_> = error.rsplit("there are ").next().unwrap().split(", ").collect();
+        assert_eq!(STACK.map(|(name, _)| name)[..], names);
     }
 
     #[test]
@@ -252,53 +234,38 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_said() {
-        for (arguments, error) in [
-            ("", "--upstream is missing (LIFELINE_UPSTREAM does as well)"),
-            ("--upstrem http://a", "there is no --upstrem"),
-            ("--upstream", "missing argument for option '--upstream'"),
-            (
-                "--upstream https://a",
-                "--upstream is http://HOST:PORT or h2c://HOST:PORT without a path, got \"https://a\"",
-            ),
-            (
-                "--upstream a:80",
-                "--upstream is http://HOST:PORT or h2c://HOST:PORT without a path, got \"a:80\"",
-            ),
-            (
-                "--upstream http://",
-                "--upstream is http://HOST:PORT or h2c://HOST:PORT without a path, got \"http://\"",
-            ),
-            (
-                "--upstream http://a/b",
-                "--upstream is http://HOST:PORT or h2c://HOST:PORT without a path, got \"http://a/b\"",
-            ),
-            (
-                "--upstream http://b@a",
-                "--upstream is http://HOST:PORT or h2c://HOST:PORT without a path, got \"http://b@a\"",
-            ),
-            ("--upstream http://a --listen 80", "--listen is IP:PORT, got \"80\""),
-            ("--upstream http://a --admin a:1", "--admin is IP:PORT, got \"a:1\""),
-            ("--upstream http://a --connect 5", "--connect is a time like 250ms, 15s or 2m, got \"5\""),
-            ("--upstream http://a --connect 0s", "--connect is a time like 250ms, 15s or 2m, got \"0s\""),
-            (
-                "--upstream http://a --connect 99999999999999999999s",
-                "--connect is a time like 250ms, 15s or 2m, got \"99999999999999999999s\"",
-            ),
-            ("--upstream http://a --preset web", "--preset is sse, llm, mcp, grpc or plain, got \"web\""),
-            (
-                "--upstream http://127.0.0.1:8080",
-                "--upstream and --listen are both 127.0.0.1:8080: requests would go round for ever",
-            ),
-            ("serve", "unexpected argument \"serve\""),
-            ("-v", "invalid option '-v'"),
-        ] {
-            assert_eq!(read(arguments, &[]).unwrap_err(), error, "{arguments}");
+        const WANTED: &str = "expected http://HOST:PORT or h2c://HOST:PORT, and no path, got";
+        let check = |arguments: &str, environment: &[(&str, &str)], error: &str| {
+            assert_eq!(read(arguments, environment).unwrap_err(), error, "{arguments} {environment:?}");
+        };
+        check("", &[], "--upstream is missing (LIFELINE_UPSTREAM does as well)");
+        check("--upstrem http://a", &[], "there is no --upstrem");
+        check("--upstream", &[], "missing argument for option '--upstream'");
+        check("serve", &[], "unexpected argument \"serve\"");
+        check("-v", &[], "invalid option '-v'");
+        for bad in ["https://a", "a:80", "http://", "http://a/b", "http://b@a", "h2c://a?b", "http://a:b"] {
+            check(&format!("--upstream {bad}"), &[], &format!("--upstream: {WANTED} {bad:?}"));
         }
-        for (key, value, error) in [
-            ("LIFELINE_FIRST_BITE", "1s", "there is no LIFELINE_FIRST_BITE"),
-            ("LIFELINE_LISTEN", "80", "LIFELINE_LISTEN is IP:PORT, got \"80\""),
+        for (flags, error) in [
+            ("--listen 80", "--listen: expected IP:PORT, got \"80\""),
+            ("--admin a:1", "--admin: expected IP:PORT, got \"a:1\""),
+            ("--connect 5", "--connect: expected a duration like 15s or 250ms, got \"5\""),
+            ("--connect 0s", "--connect: the connect limit is at least 1ms, got 0ns"),
+            ("--first-byte 5", "--first-byte: expected a duration like 15s or 250ms, or off, got \"5\""),
+            ("--preset web", "--preset: expected one of sse, llm, mcp, grpc, plain, got \"web\""),
+            ("--gate-limit -1", "--gate-limit: expected a whole number, or off, got \"-1\""),
         ] {
-            assert_eq!(read("--upstream http://a", &[(key, value)]).unwrap_err(), error);
+            check(&format!("--upstream http://a {flags}"), &[], error);
         }
+        check(
+            "--upstream http://127.0.0.1:8080",
+            &[],
+            "--upstream and --listen are both 127.0.0.1:8080: requests would go round for ever",
+        );
+        let upstream = ("LIFELINE_UPSTREAM", "http://a");
+        check("", &[upstream, ("LIFELINE_FIRST_BITE", "1s")], "there is no LIFELINE_FIRST_BITE");
+        check("", &[upstream, ("LIFELINE_LISTEN", "80")], "LIFELINE_LISTEN: expected IP:PORT, got \"80\"");
+        let soon = "LIFELINE_FIRST_BYTE: expected a duration like 15s or 250ms, or off, got \"soon\"";
+        check("", &[upstream, ("LIFELINE_FIRST_BYTE", "soon")], soon);
     }
 }

@@ -41,15 +41,19 @@ mod target;
 mod upgrade;
 mod upstream;
 
-use std::io::{Write, stdout};
+use std::env;
+use std::fmt::Display;
+use std::io::{self, Write, stderr, stdout};
+use std::net::SocketAddr;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use metrics_exporter_prometheus::PrometheusBuilder;
 use tokio::net::TcpListener;
-use tower::ServiceBuilder;
+use tower::Layer;
+use tower_lifeline::drain::DrainReport;
 use tower_lifeline::observe::metrics::{BUCKETS, MetricsSink};
-use tower_lifeline::*;
+
+use tower_lifeline::{BoxError, Config, ConfigError, Drain, Gate, Lifeline, LifelineBuilder, Observer};
 
 use crate::flags::Settings;
 use crate::proxy::Proxy;
@@ -57,52 +61,74 @@ use crate::upgrade::Tunnels;
 use crate::upstream::Upstream;
 
 #[tokio::main]
-async fn main() -> Result<ExitCode, BoxError> {
-    let settings = match Settings::read(std::env::args_os().skip(1), std::env::vars_os()) {
+async fn main() -> ExitCode {
+    let settings = match Settings::read(env::args_os().skip(1), env::vars_os()) {
         Ok(Some(settings)) => settings,
         Ok(None) => {
-            print!("{}", flags::help());
-            return Ok(ExitCode::SUCCESS);
+            say(stdout(), flags::help().trim_end());
+            return ExitCode::SUCCESS;
         }
         Err(error) => {
-            eprintln!("sidecar: {error}\n--help tells what there is.");
-            return Ok(ExitCode::from(2));
+            say(stderr(), format_args!("sidecar: {error}\n--help tells what there is."));
+            return ExitCode::from(2);
         }
     };
-    let drain = Drain::new().window(Duration::from_secs(1)).deadline(Duration::from_secs(3));
+    match run(settings).await {
+        Ok(report) => {
+            say(stdout(), report);
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            say(stderr(), format_args!("sidecar: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(settings: Settings) -> Result<DrainReport, BoxError> {
+    let drain = settings.stack.drain()?;
     let scrape = PrometheusBuilder::new().set_buckets(&BUCKETS)?.install_recorder()?;
-    let observer = Observer::new().sink(MetricsSink::new()).sink(admin::Findings);
+    let lifeline = lifeline(&settings.stack, &drain)?;
     let tunnels = Tunnels::default();
-    let connect = ConnectTimeoutLayer::new(settings.connect);
-    let upstream = Upstream::new(settings.upstream, settings.http2, connect);
-    let service = ServiceBuilder::new()
-        .layer(ObserveLayer::new(&observer))
-        .layer(DrainLayer::new(&drain))
-        .layer(HeartbeatLayer::every(Duration::from_millis(500)))
-        .layer(
-            EarlyLayer::after(Duration::from_millis(500))
-                .heartbeat(Heartbeat::every(Duration::from_millis(500))),
-        )
-        .layer(TimeoutLayer::new(Timeouts::new().headers(Duration::from_secs(10))))
-        .service(Proxy::new(upstream, tunnels.clone()));
+    let upstream = Upstream::new(settings.upstream, settings.http2, settings.connect);
+    let service = lifeline.layer(Proxy::new(upstream, tunnels.clone()));
+
     // Signals count from the first poll on, and so before anybody is told that it runs.
     let mut stop = Box::pin(drain.on_signal());
     let _not_yet = futures_util::poll!(&mut stop);
-    let listener = TcpListener::bind(settings.listen).await?;
-    println!("listening on {}", listener.local_addr()?);
+    let listener = bind(settings.listen).await?;
+    say(stdout(), format_args!("listening on {}", listener.local_addr()?));
     if let Some(admin) = settings.admin {
-        let listener = TcpListener::bind(admin).await?;
-        println!("admin on {}", listener.local_addr()?);
+        let listener = bind(admin).await?;
+        say(stdout(), format_args!("admin on {}", listener.local_addr()?));
         let routes = admin::routes(drain.clone(), scrape);
         tokio::spawn(async { axum::serve(listener, routes).await });
     }
     let serving = async {
         serve::serve(listener, service, stop).await?;
         tunnels.all_closed().await;
-        Ok::<_, std::io::Error>(())
+        Ok::<_, io::Error>(())
     };
     drain.bound(serving).await?;
-    // Whoever has started it may be gone.
-    let _ = writeln!(stdout(), "{}", drain.report());
-    Ok(ExitCode::SUCCESS)
+    Ok(drain.report())
+}
+
+/// All layers, as they were asked for.
+fn lifeline(config: &Config, drain: &Drain) -> Result<Lifeline, ConfigError> {
+    let asked = Lifeline::sse().configured(config)?.drain(drain);
+    // An upgraded connection keeps its permit, and the gate is known when the stack is.
+    let gate = asked.clone().build()?.gate().cloned().map(Gate::holdable);
+    let metrics = gate.iter().fold(MetricsSink::new(), |metrics, gate| metrics.gate("upstream", gate));
+    let observer = Observer::new().sink(metrics).sink(admin::Findings);
+    gate.into_iter().fold(asked.observe(&observer), LifelineBuilder::gate).build()
+}
+
+async fn bind(at: SocketAddr) -> io::Result<TcpListener> {
+    let bound = TcpListener::bind(at).await;
+    bound.map_err(|error| io::Error::new(error.kind(), format!("{at}: {error}")))
+}
+
+/// Whoever has started it may be gone, so that nobody reads this.
+fn say(mut to: impl Write, text: impl Display) {
+    let _ = writeln!(to, "{text}");
 }

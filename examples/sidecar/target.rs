@@ -57,7 +57,14 @@ impl Target {
 /// It may be empty (RFC 9110, section 7.2), and it is never a user's.
 fn is_host(value: &HeaderValue) -> bool {
     let bytes = value.as_bytes();
-    bytes.is_empty() || (!bytes.contains(&b'@') && Authority::try_from(bytes).is_ok())
+    if bytes.is_empty() {
+        return true;
+    }
+    let Ok(authority) = Authority::try_from(bytes) else { return false };
+    let port = authority.as_str().strip_prefix(authority.host()).unwrap_or("@");
+    // What is behind the colon has not been looked at, and it may be nothing.
+    port.is_empty()
+        || port.strip_prefix(':').is_some_and(|port| port.bytes().all(|byte| byte.is_ascii_digit()))
 }
 
 #[cfg(test)]
@@ -90,6 +97,7 @@ mod tests {
         };
         check("GET", "/a?b", V::HTTP_11, &["example.com:80"], "example.com:80", "/a?b");
         check("GET", "/", V::HTTP_11, &[""], "", "/");
+        check("GET", "/", V::HTTP_11, &["a:"], "a:", "/");
         check("GET", "/", V::HTTP_11, &["[::1]:8080"], "[::1]:8080", "/");
         check("GET", "/", V::HTTP_10, &[], "-", "/");
         check("GET", "//a//../b", V::HTTP_11, &["a"], "a", "//a//../b");
@@ -113,6 +121,7 @@ mod tests {
             (400, "GET", "/", V::HTTP_11, &["a/b"]),
             (400, "GET", "/", V::HTTP_11, &["user@a"]),
             (400, "GET", "/", V::HTTP_11, &["a:b:c"]),
+            (400, "GET", "/", V::HTTP_11, &["a:b"]),
             (400, "GET", "http://user:secret@a/", V::HTTP_11, &["a"]),
             (400, "GET", "ftp://a/", V::HTTP_11, &["a"]),
             (400, "GET", "a:80", V::HTTP_11, &["a"]),
