@@ -101,7 +101,7 @@ async fn run(settings: Settings) -> Result<DrainReport, BoxError> {
     if let Some(admin) = settings.admin {
         let listener = bind(admin).await?;
         say(stdout(), format_args!("admin on {}", listener.local_addr()?));
-        let routes = admin::routes(drain.clone(), scrape);
+        let routes = admin::routes(&lifeline, drain.clone(), scrape);
         tokio::spawn(async { axum::serve(listener, routes).await });
     }
     let serving = async {
@@ -118,7 +118,7 @@ fn lifeline(config: &Config, drain: &Drain) -> Result<Lifeline, ConfigError> {
     let asked = Lifeline::sse().configured(config)?.drain(drain);
     // An upgraded connection keeps its permit, and the gate is known when the stack is.
     let gate = asked.clone().build()?.gate().cloned().map(Gate::holdable);
-    let metrics = gate.iter().fold(MetricsSink::new(), |metrics, gate| metrics.gate("upstream", gate));
+    let metrics = gate.iter().fold(MetricsSink::new(), |metrics, gate| metrics.gate(admin::GATE, gate));
     let observer = Observer::new().sink(metrics).sink(admin::Findings);
     gate.into_iter().fold(asked.observe(&observer), LifelineBuilder::gate).build()
 }

@@ -100,9 +100,37 @@ async fn seen((client, version): (&mut Client, Version), ask: &Ask) -> Seen {
     Seen { status, headers, body: reading.bytes.into(), trailers: reading.trailers, end: reading.end }
 }
 
+/// Every layer there is, and none of them with anything to do.
+const ALL_ON: [&str; 24] = [
+    "--heartbeat",
+    "60s",
+    "--headers",
+    "60s",
+    "--first-byte",
+    "60s",
+    "--inter-chunk",
+    "60s",
+    "--total",
+    "100s",
+    "--request-body",
+    "60s",
+    "--stall",
+    "60s",
+    "--gate-limit",
+    "100",
+    "--gate-queue",
+    "10",
+    "--gate-wait",
+    "1s",
+    "--early",
+    "50s",
+    "--max-age",
+    "90s",
+];
+
 /// Asks the upstream, and the sidecar in front of it on one connection of each kind.
 async fn compare(direct: SocketAddr, version: Version, upstream: String, asks: &[Ask]) {
-    let sidecar = sidecar(upstream, &[]).await;
+    let sidecar = sidecar(upstream, &ALL_ON).await;
     let mut first = Client::connect(sidecar.at, Version::HTTP_11).await;
     let mut second = Client::connect(sidecar.at, Version::HTTP_2).await;
     for ask in asks {

@@ -2,6 +2,7 @@
 
 mod edges;
 mod identical;
+mod layers;
 mod rescued;
 mod stops;
 
