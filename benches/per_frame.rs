@@ -1,5 +1,6 @@
-//! What a frame costs in each body, and a plain response in each app, by the clock: `scripts/bench` reads the ratios.
+//! What a frame costs in each body, by the clock: `scripts/bench` reads the ratios.
 
+#[allow(dead_code, reason = "each bench needs its own part")]
 mod support;
 
 use std::time::Duration;
@@ -8,10 +9,9 @@ use bytes::Bytes;
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
-use support::{Load, PLAIN, VARIANTS, answer, answers, carry, runtime};
+use support::{Load, VARIANTS, carry, runtime};
 
 const FRAMES: usize = 10_000;
-const REQUESTS: usize = 1_000;
 
 /// A machine changes its speed while a run goes on. Criterion cannot interleave, so every variant is measured once a
 /// round, and ratios are taken inside a round.
@@ -24,7 +24,7 @@ criterion_group! {
         .measurement_time(Duration::from_millis(800))
         .sample_size(20)
         .without_plots();
-    targets = per_frame, per_size, per_request
+    targets = per_frame, per_size
 }
 criterion_main!(benches);
 
@@ -51,19 +51,6 @@ fn per_size(criterion: &mut Criterion) {
                     measure(&mut group, variant, &round.to_string(), &load);
                 }
             }
-        }
-    }
-}
-
-fn per_request(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("plain");
-    let runtime = runtime();
-    group.throughput(Throughput::Elements(REQUESTS as u64));
-    for round in 1..=ROUNDS {
-        for variant in PLAIN {
-            group.bench_function(BenchmarkId::new(variant, round), |bencher| {
-                bencher.iter(|| assert_eq!(answer(&runtime, variant, REQUESTS), answers(variant, REQUESTS)));
-            });
         }
     }
 }

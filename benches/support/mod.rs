@@ -1,7 +1,7 @@
 //! What is measured: the variants, and the load they carry. One code for the clock and for the instruction count.
 
 mod hyper_null;
-mod plain;
+pub(crate) mod response;
 
 use std::convert::Infallible;
 use std::fmt;
@@ -24,8 +24,6 @@ use tower::{Layer, Service};
 use tower_http::timeout::{DeadlineBody, TimeoutBody};
 use tower_lifeline::observe::{ObserveBody, ObserveLayer, Observer, StreamReport};
 use tower_lifeline::{Heartbeat, HeartbeatBody, StallBody, StallLayer, TimeoutLayer, Timeouts};
-
-pub(crate) use plain::{PLAIN, answer, answers};
 
 /// A name with a dash is compared with what stands before the dash, a name without one with `bare`.
 pub(crate) const VARIANTS: [&str; 26] = [
