@@ -1,4 +1,4 @@
-//! What it costs to be admitted and to let go again, and what a refusal costs, by the clock: `scripts/bench-admission`
+//! What it costs to be admitted and to let go again, and what a refusal costs, by the clock: `scripts/bench`
 //! reads the ratios. With arguments it runs one variant once, for callgrind.
 
 mod stacks;

@@ -19,11 +19,11 @@ use tokio::runtime::Runtime;
 
 use super::{Load, Moved};
 
-const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n";
-const LAST_REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
+pub(crate) const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: a\r\n\r\n";
+pub(crate) const LAST_REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n";
 
 /// What stands in the head of the response to the last request, and not in others.
-pub(super) const LAST_HEAD: &str = "connection: close\r\n";
+pub(crate) const LAST_HEAD: &str = "connection: close\r\n";
 
 /// Serves so many requests on one connection. How many bytes came out?
 pub(super) fn serve<S, B>(runtime: &Runtime, requests: usize, service: S) -> usize

@@ -1,6 +1,6 @@
 //! What is measured: the variants, and the load they carry. One code for the clock and for the instruction count.
 
-mod hyper_null;
+pub(crate) mod hyper_null;
 pub(crate) mod response;
 
 use std::convert::Infallible;
@@ -8,6 +8,7 @@ use std::fmt;
 use std::future::{Ready, poll_fn, ready};
 use std::hint::black_box;
 use std::pin::{Pin, pin};
+use std::sync::{Arc, Mutex};
 use std::task::{self, Context, Poll};
 use std::time::Duration;
 
@@ -19,14 +20,18 @@ use futures_core::Stream;
 use http::header::CONTENT_TYPE;
 use http::{Request, Response};
 use http_body::{Body, Frame};
+use http_body_util::Empty;
 use tokio::runtime::Runtime;
 use tower::{Layer, Service};
 use tower_http::timeout::{DeadlineBody, TimeoutBody};
 use tower_lifeline::observe::{ObserveBody, ObserveLayer, Observer, StreamReport};
-use tower_lifeline::{Heartbeat, HeartbeatBody, StallBody, StallLayer, TimeoutLayer, Timeouts};
+use tower_lifeline::stack::LifelineBody;
+use tower_lifeline::{
+    BoxError, Drain, Gate, Heartbeat, HeartbeatBody, Lifeline, StallBody, StallLayer, TimeoutLayer, Timeouts,
+};
 
 /// A name with a dash is compared with what stands before the dash, a name without one with `bare`.
-pub(crate) const VARIANTS: [&str; 26] = [
+pub(crate) const VARIANTS: [&str; 32] = [
     "bare",
     "heartbeat",
     "timeouts",
@@ -36,6 +41,8 @@ pub(crate) const VARIANTS: [&str; 26] = [
     "stall",
     "report",
     "report_events",
+    "lifeline",
+    "lifeline_all",
     "tower_http_timeout",
     "tower_http_deadline",
     "tower_http_stacked",
@@ -46,6 +53,8 @@ pub(crate) const VARIANTS: [&str; 26] = [
     "sse",
     "sse-heartbeat",
     "sse-heartbeat-boxed",
+    "sse-lifeline",
+    "sse-lifeline-boxed",
     "sse-keep-alive",
     "hyper",
     "hyper-heartbeat",
@@ -53,6 +62,8 @@ pub(crate) const VARIANTS: [&str; 26] = [
     "hyper-both_events",
     "hyper-stall",
     "hyper-report_events",
+    "hyper-lifeline",
+    "hyper-lifeline_all",
 ];
 
 /// What a body has to carry.
@@ -107,6 +118,8 @@ pub(crate) fn carry(runtime: &Runtime, variant: &str, load: &Load) -> Moved {
         "stall" => drained(runtime, StallBody::new(frames(), &stall())),
         "report" => drained(runtime, reported(runtime, "text/plain", frames())),
         "report_events" => drained(runtime, reported(runtime, "text/event-stream", frames())),
+        "lifeline" => drained(runtime, stacked(runtime, &lifeline(), frames())),
+        "lifeline_all" => drained(runtime, stacked(runtime, &lifeline_all(), frames())),
         "tower_http_timeout" => drained(runtime, TimeoutBody::new(LIMIT, frames())),
         "tower_http_deadline" => drained(runtime, DeadlineBody::new(LIMIT, frames())),
         // First byte, inter-chunk and total, as far as two of them come near the first two.
@@ -122,6 +135,8 @@ pub(crate) fn carry(runtime: &Runtime, variant: &str, load: &Load) -> Moved {
         "sse-heartbeat" => drained(runtime, HeartbeatBody::new(sse(load), heartbeat())),
         // As `Router::layer` does it.
         "sse-heartbeat-boxed" => drained(runtime, AxumBody::new(HeartbeatBody::new(sse(load), heartbeat()))),
+        "sse-lifeline" => drained(runtime, stacked(runtime, &lifeline(), sse(load))),
+        "sse-lifeline-boxed" => drained(runtime, AxumBody::new(stacked(runtime, &lifeline(), sse(load)))),
         "sse-keep-alive" => {
             let events = Events(Source::new(load));
             drained(runtime, Sse::new(events).keep_alive(KeepAlive::default()).into_response().into_body())
@@ -137,6 +152,10 @@ pub(crate) fn carry(runtime: &Runtime, variant: &str, load: &Load) -> Moved {
         "hyper-report_events" => {
             hyper_null::served(runtime, reported(runtime, "text/event-stream", frames()), load)
         }
+        "hyper-lifeline" => hyper_null::served(runtime, stacked(runtime, &lifeline(), frames()), load),
+        "hyper-lifeline_all" => {
+            hyper_null::served(runtime, stacked(runtime, &lifeline_all(), frames()), load)
+        }
         unknown => panic!("a variant is one of {VARIANTS:?}, got {unknown:?}"),
     }
 }
@@ -150,6 +169,32 @@ fn limits() -> Timeouts {
 
 fn stall() -> StallLayer {
     StallLayer::new(LIMIT)
+}
+
+/// A heartbeat and all limits, in one body.
+pub(crate) fn lifeline() -> Lifeline {
+    Lifeline::sse()
+        .timeouts(limits().headers(LIMIT))
+        .without_request_body()
+        .build()
+        .expect("no contradiction")
+}
+
+/// The same with a permit, a report and a place in a drain. A stall layer has its own variant: it takes a lock.
+pub(crate) fn lifeline_all() -> Lifeline {
+    let observer = Observer::new().sink(|report: &StreamReport| {
+        black_box(report);
+    });
+    let lifeline =
+        Lifeline::sse().timeouts(limits().headers(LIMIT)).gate(Gate::new(100)).drain(&Drain::new());
+    lifeline.observe(&observer).build().expect("no contradiction")
+}
+
+fn stacked<B>(runtime: &Runtime, lifeline: &Lifeline, body: B) -> LifelineBody<B>
+where
+    B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
+{
+    behind(runtime, lifeline, "text/event-stream", body)
 }
 
 /// Every byte is content.
@@ -172,17 +217,24 @@ fn reported<B: Body<Data = Bytes>>(runtime: &Runtime, content_type: &str, body: 
 /// The body of an answer that has gone through a layer.
 fn behind<L, B, C>(runtime: &Runtime, layer: &L, content_type: &str, body: B) -> C
 where
-    L: Layer<Answer<B>, Service: Service<Request<()>, Response = Response<C>, Error = Infallible>>,
+    L: Layer<Answer<B>>,
+    L::Service: Service<Request<Empty<Bytes>>, Response = Response<C>, Error = Infallible>,
 {
     let answer = Response::builder().header(CONTENT_TYPE, content_type).body(body).expect("a head");
-    let answer = layer.layer(Answer(Some(answer))).call(Request::new(()));
+    let answer = layer.layer(Answer(Arc::new(Mutex::new(Some(answer))))).call(Request::new(Empty::new()));
     runtime.block_on(answer).expect("infallible").into_body()
 }
 
-/// Answers once.
-struct Answer<B>(Option<Response<B>>);
+/// Answers once, whoever of its clones is asked.
+struct Answer<B>(Arc<Mutex<Option<Response<B>>>>);
 
-impl<B> Service<Request<()>> for Answer<B> {
+impl<B> Clone for Answer<B> {
+    fn clone(&self) -> Self {
+        Self(Arc::clone(&self.0))
+    }
+}
+
+impl<R, B> Service<R> for Answer<B> {
     type Response = Response<B>;
     type Error = Infallible;
     type Future = Ready<Result<Response<B>, Infallible>>;
@@ -191,8 +243,8 @@ impl<B> Service<Request<()>> for Answer<B> {
         Poll::Ready(Ok(()))
     }
 
-    fn call(&mut self, _: Request<()>) -> Self::Future {
-        ready(Ok(self.0.take().expect("one request")))
+    fn call(&mut self, _: R) -> Self::Future {
+        ready(Ok(self.0.lock().expect("no panic").take().expect("one request")))
     }
 }
 

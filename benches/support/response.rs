@@ -15,7 +15,7 @@ use tower_lifeline::observe::{ObserveLayer, Observer, StreamReport};
 use tower_lifeline::{EarlyLayer, HeartbeatLayer, TimeoutLayer};
 
 use super::hyper_null::{LAST_HEAD, serve};
-use super::{EVENT, Events, LIMIT, Load, Source, limits, stall};
+use super::{EVENT, Events, LIMIT, Load, Source, lifeline, lifeline_all, limits, stall};
 
 /// What is answered, and by what: all are compared with `app`.
 pub(crate) const RESPONSES: [(&str, &[&str]); 3] = [
@@ -31,19 +31,23 @@ pub(crate) const RESPONSES: [(&str, &[&str]); 3] = [
             "app-early",
             "app-early_asked",
             "app-report",
+            "app-lifeline",
+            "app-lifeline_all",
             "app-tower_http",
         ],
     ),
     ("burst", &STREAMED),
     ("paced", &STREAMED),
 ];
-const STREAMED: [&str; 9] = [
+const STREAMED: [&str; 11] = [
     "app",
     "app-mapped",
     "app-heartbeat",
     "app-timeouts",
     "app-both",
     "app-report",
+    "app-lifeline",
+    "app-lifeline_all",
     "app-keep_alive",
     "app-tower_http",
     "app-tower_http_keep_alive",
@@ -69,6 +73,12 @@ const UNBUFFERED: &str = "x-accel-buffering: no\r\nincremental: ?1\r\n";
 /// Serves so many requests. How many bytes came out?
 pub(crate) fn answer(runtime: &Runtime, situation: &str, variant: &str, requests: usize) -> usize {
     let _entered = runtime.enter();
+    // As `axum::serve` does it: otherwise every request makes the handler and its layers anew.
+    serve(runtime, requests, TowerToHyperService::new(app(situation, variant).with_state(())))
+}
+
+/// Within a runtime.
+pub(crate) fn app(situation: &str, variant: &str) -> Router {
     let app = Router::new().route("/", get(|| async { TEXT }));
     let app = match situation {
         "plain" => app,
@@ -78,7 +88,7 @@ pub(crate) fn answer(runtime: &Runtime, situation: &str, variant: &str, requests
         }
         unknown => panic!("a situation is one of {RESPONSES:?}, got {unknown:?}"),
     };
-    let app = match variant {
+    match variant {
         "app" | "app-keep_alive" => app,
         // The least that any layer costs which has a body of its own.
         "app-mapped" => app.layer(MapResponseLayer::new(|response: Response| {
@@ -94,13 +104,13 @@ pub(crate) fn answer(runtime: &Runtime, situation: &str, variant: &str, requests
         "app-report" => app.layer(ObserveLayer::new(&Observer::new().sink(|report: &StreamReport| {
             std::hint::black_box(report);
         }))),
+        "app-lifeline" => app.layer(lifeline()),
+        "app-lifeline_all" => app.layer(lifeline_all()),
         "app-tower_http" | "app-tower_http_keep_alive" => app
             .layer(timeout::ResponseBodyTimeoutLayer::new(LIMIT))
             .layer(timeout::TimeoutLayer::with_status_code(StatusCode::GATEWAY_TIMEOUT, LIMIT)),
         unknown => panic!("a variant is one of {RESPONSES:?}, got {unknown:?}"),
-    };
-    // As `axum::serve` does it: otherwise every request makes the handler and its layers anew.
-    serve(runtime, requests, TowerToHyperService::new(app.with_state(())))
+    }
 }
 
 fn stream(awaited: bool, kept_alive: bool) -> Response {
@@ -114,7 +124,12 @@ pub(crate) fn answers(situation: &str, variant: &str, requests: usize) -> usize 
         ("plain", "app-tower_http") => PLAIN.len() + CHUNKED.concat().len() + TEXT.len(),
         ("plain", _) => PLAIN.len() + LENGTH.len() + TEXT.len(),
         _ => {
-            let added = if matches!(variant, "app-heartbeat" | "app-both") { UNBUFFERED.len() } else { 0 };
+            let added =
+                if matches!(variant, "app-heartbeat" | "app-both" | "app-lifeline" | "app-lifeline_all") {
+                    UNBUFFERED.len()
+                } else {
+                    0
+                };
             STREAM.len() + added + EVENTS * ("40\r\n".len() + EVENT.len() + "\r\n".len()) + "0\r\n\r\n".len()
         }
     };
