@@ -248,6 +248,8 @@ fn clients(at: &str, number: &str) -> Result<(), BoxError> {
 struct Layers<'a> {
     kind: &'a str,
     interval: Duration,
+    heartbeat: HeartbeatLayer,
+    timeouts: TimeoutLayer,
     lifeline: Lifeline,
 }
 
@@ -265,7 +267,13 @@ impl<'a> Layers<'a> {
         };
         let lifeline =
             if kind == "lifeline_stall" { lifeline.stall(StallLayer::new(HOUR)) } else { lifeline };
-        Self { kind, interval, lifeline: lifeline.build().expect("no contradiction") }
+        Self {
+            kind,
+            interval,
+            heartbeat: HeartbeatLayer::every(interval),
+            timeouts: TimeoutLayer::new(limits()),
+            lifeline: lifeline.build().expect("no contradiction"),
+        }
     }
 
     fn app(&self) -> Router {
@@ -279,8 +287,8 @@ impl<'a> Layers<'a> {
         );
         match self.kind {
             "bare" | "keep-alive" => app,
-            "heartbeat" => app.layer(self.heartbeat()),
-            "nested" => app.layer(TimeoutLayer::new(limits())).layer(self.heartbeat()),
+            "heartbeat" => app.layer(self.heartbeat.clone()),
+            "nested" => app.layer(self.timeouts.clone()).layer(self.heartbeat.clone()),
             _ => app.layer(self.lifeline.clone()),
         }
     }
@@ -290,17 +298,13 @@ impl<'a> Layers<'a> {
         match self.kind {
             "bare" => silent(None).into_body(),
             "keep-alive" => silent(Some(self.interval)).into_body(),
-            "heartbeat" => through(&self.heartbeat(), silent(None)).await.into_body(),
+            "heartbeat" => through(&self.heartbeat, silent(None)).await.into_body(),
             "nested" => {
-                let limited = through(&TimeoutLayer::new(limits()), silent(None)).await;
-                through(&self.heartbeat(), limited).await.into_body()
+                let limited = through(&self.timeouts, silent(None)).await;
+                through(&self.heartbeat, limited).await.into_body()
             }
             _ => through(&self.lifeline, silent(None)).await.into_body(),
         }
-    }
-
-    fn heartbeat(&self) -> HeartbeatLayer {
-        HeartbeatLayer::every(self.interval)
     }
 }
 

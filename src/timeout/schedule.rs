@@ -175,6 +175,16 @@ mod tests {
     }
 
     #[test]
+    fn a_tenth_of_a_second_is_not_too_late() {
+        let no_total = Timeouts { total: None, ..LIMITS };
+        let from = any_instant();
+        let asked =
+            |millis| Schedule::new(true, from).due(&no_total, None, from + Duration::from_millis(millis));
+        assert!(matches!(asked(10_100), Due::Over(_)));
+        assert_eq!(asked(10_101), Due::At(Some(from + Duration::from_millis(10_202))));
+    }
+
+    #[test]
     fn a_limit_beyond_the_clock_never_comes() {
         let limits = Timeouts { inter_chunk: Some(Duration::MAX), total: None, ..LIMITS };
         check(limits, &[(1, '+')], 1_000, Ok(None));
