@@ -33,7 +33,9 @@ pin_project! {
 
     impl<B: Body> PinnedDrop for Shell<B> {
         fn drop(this: Pin<&mut Self>) {
-            let end = StreamEnd::of_drop(this.is_end_stream());
+            // HTTP/2 asks for nothing behind the trailers, and not every body says that they are the end.
+            let over = this.next.is_none() && this.facts.over() && !this.facts.keeps_bytes();
+            let end = StreamEnd::of_drop(over || this.is_end_stream());
             let mut this = this.project();
             this.parts.ended(this.waiting.as_ref().map(|waiting| &waiting.memory), end);
             if let Some(report) = this.parts.take_report() {

@@ -383,6 +383,9 @@ async fn an_end_is_told_once_and_rightly() {
     };
     check("0s=a 0s=end", false, 0, StreamEnd::Dropped).await;
     check("0s=a 0s=end", false, 1, StreamEnd::Dropped).await;
+    // HTTP/2 drops a body with its trailers.
+    check("0s=a 0s=trailers(a:b) 0s=end", false, 1, StreamEnd::Dropped).await;
+    check("0s=a 0s=trailers(a:b) 0s=end", false, 2, StreamEnd::Finished).await;
     check("0s=a 0s=end", false, 2, StreamEnd::Finished).await;
     check("0s=a 0s=end", false, 3, StreamEnd::Finished).await;
     // hyper drops a body that says it is done without asking for its end.
