@@ -36,7 +36,7 @@ enum Task {
 }
 
 impl ConnectionHandle {
-    /// Reads and writes fail from now on, the pending ones included. What has been written before may still reach the
+    /// Reads and writes fail from now on, the pending ones included; so do a flush and a shutdown that have to wait. What has been written before may still reach the
     /// client.
     pub fn abort(&self) {
         let tasks = {
@@ -73,15 +73,18 @@ impl Line {
 
     /// Ready when the connection has been aborted; else this task will be woken when it is.
     fn poll_aborted(&self, task: Task, cx: &Context<'_>) -> Poll<()> {
-        let mut tasks = self.lock();
-        // Under the lock: whoever aborts it later finds the waker.
-        if self.aborted.load(SeqCst) {
-            return Poll::Ready(());
-        }
-        let waker = &mut tasks[task as usize];
-        if !waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-            *waker = Some(cx.waker().clone());
-        }
+        let stale = {
+            let mut tasks = self.lock();
+            // Under the lock: whoever aborts it later finds the waker.
+            if self.aborted.load(SeqCst) {
+                return Poll::Ready(());
+            }
+            let waker = &mut tasks[task as usize];
+            let known = waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
+            if known { None } else { waker.replace(cx.waker().clone()) }
+        };
+        // To drop a waker may run anything, so not under the lock.
+        drop(stale);
         Poll::Pending
     }
 
@@ -221,7 +224,8 @@ impl<IO> AbortableIo<IO> {
         };
         let timer = self.timer.get_or_insert_with(|| Box::pin(Timer::new(at)));
         std::task::ready!(timer.as_mut().poll_at(at, cx));
-        self.line.aborted.store(true, SeqCst);
+        // The task that reads may be another one.
+        self.handle().abort();
         let _ = self.aborted();
         let message = format!("nothing could be written for {limit:?}");
         Poll::Ready(Err(io::Error::new(ErrorKind::TimedOut, message)))
@@ -290,11 +294,17 @@ impl<IO: AsyncWrite + Unpin> AsyncWrite for AbortableIo<IO> {
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_flush(cx)
+        match Pin::new(&mut self.io).poll_flush(cx) {
+            Poll::Pending => self.poll_aborted(Task::Writes, cx).map(Err),
+            ready @ Poll::Ready(_) => ready,
+        }
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.io).poll_shutdown(cx)
+        match Pin::new(&mut self.io).poll_shutdown(cx) {
+            Poll::Pending => self.poll_aborted(Task::Writes, cx).map(Err),
+            ready @ Poll::Ready(_) => ready,
+        }
     }
 }
 

@@ -480,6 +480,49 @@ mod connection {
         assert_eq!(io.read_u8().await.unwrap(), 7);
     }
 
+    #[tokio::test(start_paused = true)]
+    async fn the_limit_of_who_writes_wakes_who_reads() {
+        let (io, _peer) = duplex(8);
+        let (mut reads, mut writes) = split(AbortableIo::new(io).write_limit(LIMIT));
+        let read = tokio::spawn(async move { reads.read_u8().await.unwrap_err().kind() });
+        assert!(timeout(2 * LIMIT, writes.write_all(&[0; 99])).await.expect("it does not hang").is_err());
+        let read = timeout(secs(1), read).await.expect("it does not hang").unwrap();
+        assert_eq!(read, std::io::ErrorKind::ConnectionAborted);
+    }
+
+    /// As TLS may: it takes everything, and waits when it is to be flushed or closed.
+    struct Buffers;
+
+    impl tokio::io::AsyncWrite for Buffers {
+        fn poll_write(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<std::io::Result<usize>> {
+            Poll::Ready(Ok(bytes.len()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+            Poll::Pending
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<std::io::Result<()>> {
+            Poll::Pending
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_aborted_connection_fails_a_flush_and_a_shutdown_that_wait() {
+        let mut io = AbortableIo::new(Buffers);
+        let handle = io.handle();
+        io.write_all(&[0; 99]).await.unwrap();
+        let flushed = tokio::spawn(async move { (io.flush().await.is_err(), io.shutdown().await.is_err()) });
+        sleep(secs(1)).await;
+        assert!(!flushed.is_finished());
+        handle.abort();
+        assert_eq!(timeout(secs(1), flushed).await.expect("it does not hang").unwrap(), (true, true));
+    }
+
     /// Whoever waits for the last of two is woken.
     #[tokio::test(start_paused = true)]
     async fn the_task_that_asked_last_is_woken() {
