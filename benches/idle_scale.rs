@@ -360,7 +360,9 @@ fn sizes() -> Result<(), BoxError> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let layers = Layers::new(kind, HOUR, STREAMS);
         // Whatever is made once.
-        runtime.block_on(async { tokio::spawn(drained(layers.body().await, HOUR)) });
+        runtime.block_on(async {
+            tokio::spawn(drained(layers.body().await, HOUR));
+        });
         let used = allocation_counter::measure(|| {
             runtime.block_on(async {
                 for _ in 0..STREAMS {

@@ -158,6 +158,35 @@ async fn all_of_it_leaves_when_its_drain_begins() {
     assert_eq!(service.oneshot(request()).await.unwrap().status(), StatusCode::SERVICE_UNAVAILABLE);
 }
 
+/// The drain stands outside of the early head: it may be that nothing else has been said yet.
+#[tokio::test(start_paused = true)]
+async fn who_has_only_an_early_head_leaves_too_and_takes_the_handler_along() {
+    let (drain, open) = (Drain::new().window(Duration::ZERO), Open::default());
+    let asked = Lifeline::sse()
+        .timeouts(Timeouts::new())
+        .drain(&drain)
+        .early(EarlyLayer::after(s(1)))
+        .heartbeat(Heartbeat::every(s(2)));
+    let opens = open.clone();
+    let handler = service_fn(move |_: Request<Upload>| {
+        let thinks = opens.probe(script("0s=a"));
+        async move {
+            sleep(s(60)).await;
+            Ok::<Response<Probe>, Infallible>(stream(thinks))
+        }
+    });
+    let answer = asked.build().unwrap().layer(handler).oneshot(request()).await.unwrap();
+    assert_eq!((answer.status(), open.count()), (StatusCode::OK, 1));
+    let begins = drain.clone();
+    tokio::spawn(async move {
+        sleep(s(5)).await;
+        begins.begin();
+    });
+    let line = timeline(answer.into_body()).await;
+    assert!(line.starts_with("0s=: 2s=: 4s=: 5s='retry: ") && line.ends_with("5s=end"), "{line}");
+    assert_eq!((open.count(), drain.report().left), (0, 1));
+}
+
 #[tokio::test(start_paused = true)]
 async fn services_and_clones_of_a_stack_share_its_gate() {
     let lifeline = Lifeline::sse().gate(Gate::new(1).queue(0)).build().unwrap();
