@@ -29,21 +29,21 @@
 //!
 //! # The layers
 //!
-//! | layer | what it does | status |
-//! |---|---|---|
-//! | [`HeartbeatLayer`] | bytes on the wire when it falls silent, never inside an event | here |
-//! | [`TimeoutLayer`] | a limit for each phase (headers, first byte, inter-chunk, total), and an end that the caller understands | here |
-//! | [`RequestBodyTimeoutLayer`] | the same for the upload | here |
-//! | [`DeadlineLayer`] | reads how long the caller will wait, where you trust it to say so; [`Deadline`] bounds your own calls | here |
-//! | [`ConnectTimeoutLayer`] | on a client: limits the time to a connection; the layers above work there, too | here |
-//! | [`PropagateDeadlineLayer`] | on a client: tells the next server how much of it is left | here |
-//! | [`GateLayer`] | bounds concurrency up to the end of the *body*; the rest waits for a bounded time, or is refused with an answer | here |
-//! | [`DrainLayer`] | when the server stops, streams leave between two events, spread over a window, with a goodbye; old streams make room | here |
-//! | [`EarlyLayer`] | bytes on the wire while the handler still thinks: an early head, beats, and the answer when it comes | here |
-//! | [`ObserveLayer`] | reports who ended each stream and why, and names what on the way cuts them | here |
-//! | [`StallLayer`] | takes the body away from a client that has stopped reading, and its permit with it | here |
+//! | layer | what it does |
+//! |---|---|
+//! | [`HeartbeatLayer`] | bytes on the wire when it falls silent, never inside an event |
+//! | [`TimeoutLayer`] | a limit for each phase (headers, first byte, inter-chunk, total), and an end that the caller understands |
+//! | [`RequestBodyTimeoutLayer`] | the same for the upload |
+//! | [`DeadlineLayer`] | reads how long the caller will wait, where you trust it to say so; [`Deadline`] bounds your own calls |
+//! | [`ConnectTimeoutLayer`] | on a client: limits the time to a connection; the layers above work there, too |
+//! | [`PropagateDeadlineLayer`] | on a client: tells the next server how much of it is left |
+//! | [`GateLayer`] | bounds concurrency up to the end of the *body*; the rest waits for a bounded time, or is refused with an answer |
+//! | [`DrainLayer`] | when the server stops, streams leave between two events, spread over a window, with a goodbye; old streams make room |
+//! | [`EarlyLayer`] | bytes on the wire while the handler still thinks: an early head, beats, and the answer when it comes |
+//! | [`ObserveLayer`] | reports who ended each stream and why, and names what on the way cuts them |
+//! | [`StallLayer`] | takes the body away from a client that has stopped reading, and its permit with it |
 //!
-//! | [`Lifeline`] | all of them in the one right order, as one service with one body; presets for SSE, LLM, MCP and gRPC | here |
+//! | [`Lifeline`] | all of them in the one right order, as one service with one body; presets for SSE, LLM, MCP and gRPC |
 //!
 //! [`guide`] says which of them, in which order and with which numbers.
 //!
