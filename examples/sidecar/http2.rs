@@ -16,6 +16,10 @@ use tower_lifeline::BoxError;
 
 use crate::upstream::{Connector, Head};
 
+/// What is held for a client that reads slowly.
+const STREAM_WINDOW: u32 = 256 * 1024;
+/// As much as there can be (RFC 9113, section 6.9.1): clients that do not read may not use up what is everybody's.
+const CONNECTION_WINDOW: u32 = (1 << 31) - 1;
 /// How soon a dead peer is noticed on a connection that is in use.
 const PING: Duration = Duration::from_secs(30);
 
@@ -79,6 +83,7 @@ where
         let io = self.connector.clone().oneshot(to).await?;
         let mut handshake = http2::Builder::new(TokioExecutor::new());
         handshake.timer(TokioTimer::new()).keep_alive_interval(PING).keep_alive_timeout(PING);
+        handshake.initial_stream_window_size(STREAM_WINDOW).initial_connection_window_size(CONNECTION_WINDOW);
         let (sender, driver) = handshake.handshake(io).await?;
         // How it ends is seen in its streams.
         tokio::spawn(driver);

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http::header::{CONTENT_TYPE, HeaderValue, UPGRADE};
-use http::{Request, Response, StatusCode, Version};
+use http::{Method, Request, Response, StatusCode, Version};
 use http_body::Body;
 use http_body_util::{Either, Full};
 use hyper::body::Incoming;
@@ -64,7 +64,15 @@ where
 
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let proxy = self.clone();
-        Box::pin(async move { Ok(proxy.exchange(request).await) })
+        let is_head = request.method() == Method::HEAD;
+        Box::pin(async move {
+            let answer = proxy.exchange(request).await;
+            // What is said instead ends with its head, too (RFC 9110, section 9.3.2); hyper sees to that on HTTP/1 alone.
+            Ok(answer.map(|body| match body {
+                Either::Right(_) if is_head => Either::Right(Full::default()),
+                body => body,
+            }))
+        })
     }
 }
 
@@ -87,11 +95,12 @@ where
 
         let upgrade = headers::upgrade(request.version, &request.headers);
         let upgrade = upgrade.filter(|_| self.upstream.can_upgrade());
-        let permit = || request.extensions.get().and_then(PermitHandle::hold);
-        let asked = upgrade.is_some().then(|| Asked { client, permit: permit() });
-        let peer = request.extensions.get().copied();
+        let asked = upgrade.is_some().then(|| {
+            let permit = request.extensions.get().and_then(PermitHandle::hold);
+            Asked { client, permit }
+        });
         let origin = Origin {
-            peer: peer.map(|Peer(peer)| peer),
+            peer: request.extensions.get().map(|Peer(peer)| *peer),
             version: request.version,
             host: target.host.as_ref(),
         };
@@ -109,11 +118,10 @@ where
     /// The upstream's answer as one to the client, which may have asked for another protocol.
     fn answer(
         &self,
-        response: Response<Answered<Incoming>>,
+        mut response: Response<Answered<Incoming>>,
         asked: Option<Asked>,
         caller: &Caller,
     ) -> Answer {
-        let mut response = response;
         // The framing is this server's own.
         *response.version_mut() = Version::HTTP_11;
         let mut switched_to = None;

@@ -27,6 +27,10 @@ use crate::proxy::Peer;
 const HEAD: Duration = Duration::from_secs(30);
 /// How soon a dead peer is looked for on a connection on which nothing happens.
 const PING: Duration = Duration::from_secs(30);
+/// What is held of an upload that the upstream reads slowly.
+const STREAM_WINDOW: u32 = 256 * 1024;
+/// As many uploads at a time are allowed on a connection; a proxy in front has those of many clients on one.
+const STREAMS: u32 = 200;
 /// When the process has as many files open as it may, trying again at once would only cost time.
 const OUT_OF_FILES: Duration = Duration::from_millis(100);
 
@@ -46,7 +50,11 @@ where
 {
     let mut server = Builder::new(TokioExecutor::new());
     server.http1().timer(TokioTimer::new()).header_read_timeout(HEAD);
-    server.http2().timer(TokioTimer::new()).keep_alive_interval(PING).keep_alive_timeout(PING);
+    let mut http2 = server.http2();
+    http2.timer(TokioTimer::new()).keep_alive_interval(PING).keep_alive_timeout(PING);
+    http2.max_concurrent_streams(STREAMS).initial_stream_window_size(STREAM_WINDOW);
+    // Or a few of them that stand still would hold up all others.
+    http2.initial_connection_window_size(STREAMS * STREAM_WINDOW);
     let server = Arc::new(server);
     let graceful = GracefulShutdown::new();
     let mut stop = pin!(stop);

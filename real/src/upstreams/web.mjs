@@ -21,6 +21,15 @@ async function answer(request, response) {
       response.end();
       break;
     }
+    case "/flood": {
+      const piece = large.subarray(0, 65_536);
+      const more = () => {
+        while (response.write(piece));
+      };
+      response.on("drain", more);
+      more();
+      break;
+    }
     case "/hinted":
       response.writeEarlyHints?.({ link: "</style.css>; rel=preload" });
       response.statusCode = 418;

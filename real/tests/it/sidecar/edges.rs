@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use http::Version;
+use axum::body::Body;
+use http::{Request, Version};
 use real::client::{Client, End, Reading, in_time};
 use real::guest::{Guest, Leaving, Upload};
 use socket2::{Domain, Socket, Type};
@@ -33,8 +34,14 @@ async fn an_upstream_that_is_not_there_is_a_bad_gateway() {
             let (status, format, body) = told(sidecar.at, version).await;
             assert_eq!((status, &*format), (502, "application/problem+json"));
             assert!(body.contains("urn:tower-lifeline:upstream-failed"), "{body}");
+            let request = Request::head("/").body(Body::empty()).unwrap();
+            let response = in_time(Client::connect(sidecar.at, version).await.send(request)).await.unwrap();
+            assert_eq!(response.status(), 502);
+            let mut reading = Reading::new(response);
+            in_time(reading.to_end()).await;
+            assert_eq!((&*reading.bytes, reading.end), (&b""[..], Some(End::Finished)), "{version:?}");
         }
-        in_time(sidecar.reports(r#"cause="upstream_failed",by="upstream",when="head"} 2"#)).await;
+        in_time(sidecar.reports(r#"cause="upstream_failed",by="upstream",when="head"} 4"#)).await;
     }
 }
 
@@ -285,6 +292,27 @@ async fn a_connection_that_closes_as_it_is_used_again_costs_no_safe_request() {
         }
         let answer = until(&mut client, "\r\n\r\n").await;
         assert!(answer.starts_with(&format!("HTTP/1.1 {status} ")), "{answer}");
+    }
+}
+
+#[tokio::test]
+async fn clients_that_do_not_read_hold_up_nobody_else() {
+    let Some(upstream) = real::upstreams::node().await else { return };
+    for upstream in [upstream.at.to_string(), format!("h2c://{}", upstream.http2)] {
+        let sidecar = sidecar(upstream, &[]).await;
+        let mut stalled = Vec::new();
+        for _ in 0..20 {
+            let mut guest =
+                Guest::send(sidecar.at, Version::HTTP_2, "/flood", Upload::Nothing, Leaving::Fin).await;
+            assert_eq!(in_time(guest.read_a_little()).await, 200);
+            stalled.push(guest);
+        }
+        // Until all that there is room for has come.
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let mut reading =
+            Reading::new(in_time(Client::connect(sidecar.at, Version::HTTP_2).await.get("/large")).await);
+        in_time(reading.to_end()).await;
+        assert_eq!((reading.bytes.len(), reading.end), (8 * 1024 * 1024, Some(End::Finished)));
     }
 }
 
