@@ -6,25 +6,18 @@ use axum::Router;
 use axum::http::StatusCode;
 use axum::routing::get;
 use metrics_exporter_prometheus::PrometheusHandle;
-use tower_lifeline::observe::metrics::GATE_IN_FLIGHT;
+use tower_lifeline::observe::metrics::MetricsSink;
 use tower_lifeline::observe::{Finding, Sink};
-use tower_lifeline::{Drain, Lifeline, StreamReport};
-
-/// What the gate is called.
-pub(crate) const GATE: &str = "upstream";
+use tower_lifeline::{Drain, StreamReport};
 
 /// `/healthz` for a readiness probe, red as soon as the server is about to stop; `/metrics` for Prometheus.
-pub(crate) fn routes(lifeline: &Lifeline, drain: Drain, scrape: PrometheusHandle) -> Router {
-    let gate = lifeline.gate().cloned();
+pub(crate) fn routes(drain: Drain, metrics: MetricsSink, scrape: PrometheusHandle) -> Router {
     let health = async move || match drain.is_announced() {
         false => (StatusCode::OK, "ok\n"),
         true => (StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
     };
     let metrics = async move || {
-        // The sink says how it stands when streams come and go, and not when upgraded connections do.
-        if let Some(gate) = &gate {
-            metrics::gauge!(GATE_IN_FLIGHT, "gate" => GATE).set(gate.stats().in_flight as f64);
-        }
+        metrics.update();
         scrape.run_upkeep();
         ([("content-type", "text/plain; version=0.0.4")], scrape.render())
     };

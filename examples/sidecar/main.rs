@@ -88,7 +88,7 @@ async fn main() -> ExitCode {
 async fn run(settings: Settings) -> Result<DrainReport, BoxError> {
     let drain = settings.stack.drain()?;
     let scrape = PrometheusBuilder::new().set_buckets(&BUCKETS)?.install_recorder()?;
-    let lifeline = lifeline(&settings.stack, &drain)?;
+    let (lifeline, metrics) = lifeline(&settings.stack, &drain)?;
     let tunnels = Tunnels::default();
     let upstream = Upstream::new(settings.upstream, settings.http2, settings.connect);
     let service = lifeline.layer(Proxy::new(upstream, tunnels.clone()));
@@ -101,7 +101,7 @@ async fn run(settings: Settings) -> Result<DrainReport, BoxError> {
     if let Some(admin) = settings.admin {
         let listener = bind(admin).await?;
         say(stdout(), format_args!("admin on {}", listener.local_addr()?));
-        let routes = admin::routes(&lifeline, drain.clone(), scrape);
+        let routes = admin::routes(drain.clone(), metrics, scrape);
         tokio::spawn(async { axum::serve(listener, routes).await });
     }
     let serving = async {
@@ -113,14 +113,15 @@ async fn run(settings: Settings) -> Result<DrainReport, BoxError> {
     Ok(drain.report())
 }
 
-/// All layers, as they were asked for.
-fn lifeline(config: &Config, drain: &Drain) -> Result<Lifeline, ConfigError> {
+/// All layers, as they were asked for, and what they count.
+fn lifeline(config: &Config, drain: &Drain) -> Result<(Lifeline, MetricsSink), ConfigError> {
     let asked = Lifeline::sse().configured(config)?.drain(drain);
     // An upgraded connection keeps its permit, and the gate is known when the stack is.
     let gate = asked.clone().build()?.gate().cloned().map(Gate::holdable);
-    let metrics = gate.iter().fold(MetricsSink::new(), |metrics, gate| metrics.gate(admin::GATE, gate));
-    let observer = Observer::new().sink(metrics).sink(admin::Findings);
-    gate.into_iter().fold(asked.observe(&observer), LifelineBuilder::gate).build()
+    let metrics = gate.iter().fold(MetricsSink::new(), |metrics, gate| metrics.gate("upstream", gate));
+    let observer = Observer::new().sink(metrics.clone()).sink(admin::Findings);
+    let lifeline = gate.into_iter().fold(asked.observe(&observer), LifelineBuilder::gate).build()?;
+    Ok((lifeline, metrics))
 }
 
 async fn bind(at: SocketAddr) -> io::Result<TcpListener> {
