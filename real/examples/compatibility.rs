@@ -66,6 +66,7 @@ async fn main() {
         let streams = Router::new()
             .route("/events", get(events))
             .route("/v1/chat/completions", post(chat))
+            .route("/v1/models/{model}", post(generate))
             .route("/v1beta/models/{model}", post(generate))
             .layer(HeartbeatLayer::new(heartbeat));
         app.nest(&format!("/{form}"), streams.merge(tool::app().layer(early)))
