@@ -29,9 +29,11 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Runtime;
 use tokio::time::{Instant, sleep};
 use tower::{Layer, ServiceExt};
-use tower_lifeline::observe::{Observer, StreamReport};
+use tower_lifeline::observe::{ObserveBody, Observer, StreamReport};
+use tower_lifeline::stack::LifelineBody;
 use tower_lifeline::{
-    BoxError, Drain, Gate, Heartbeat, HeartbeatLayer, Lifeline, StallLayer, TimeoutLayer, Timeouts,
+    BoxError, Drain, Gate, Heartbeat, HeartbeatBody, HeartbeatLayer, Lifeline, StallBody, StallLayer,
+    TimeoutBody, TimeoutLayer, Timeouts,
 };
 
 const KINDS: [&str; 7] =
@@ -52,6 +54,10 @@ fn main() -> ExitCode {
         }
         ["clients", at, number] => clients(at, number),
         ["sizes"] => sizes(),
+        ["inline"] => {
+            inline();
+            Ok(())
+        }
         // `cargo bench`: that all of it runs.
         ["--bench"] => KINDS.iter().try_for_each(|kind| {
             run(kind, "1000", "200", "2", streams)?;
@@ -350,6 +356,22 @@ impl<R> tower::Service<R> for Once {
 
     fn call(&mut self, _: R) -> Self::Future {
         ready(Ok(self.0.lock().expect("no panic").take().expect("one request")))
+    }
+}
+
+/// How large bodies are where they lie, around axum's own of 16 bytes.
+fn inline() {
+    let sizes = [
+        ("HeartbeatBody", size_of::<HeartbeatBody<AxumBody>>()),
+        ("TimeoutBody", size_of::<TimeoutBody<AxumBody>>()),
+        ("StallBody", size_of::<StallBody<AxumBody>>()),
+        ("ObserveBody", size_of::<ObserveBody<AxumBody>>()),
+        ("LifelineBody", size_of::<LifelineBody<AxumBody>>()),
+        ("tower-http's TimeoutBody", size_of::<tower_http::timeout::TimeoutBody<AxumBody>>()),
+        ("tower-http's DeadlineBody", size_of::<tower_http::timeout::DeadlineBody<AxumBody>>()),
+    ];
+    for (body, bytes) in sizes {
+        println!(r#"{{"body": "{body}", "inline": {}}}"#, bytes - size_of::<AxumBody>());
     }
 }
 
