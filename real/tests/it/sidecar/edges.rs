@@ -173,7 +173,8 @@ async fn who_expects_to_be_told_to_go_on_is_told_when_the_upstream_says_so() {
 #[tokio::test]
 async fn who_is_refused_is_not_told_to_go_on() {
     let upstream = ByHand::new().await;
-    let sidecar = sidecar(upstream.at, &[]).await;
+    // No limit that would end it some time later.
+    let sidecar = sidecar(upstream.at, &["--request-body", "off"]).await;
     let request = "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n";
     let mut client = sent(sidecar.at, request).await;
     let (mut tcp, _) = upstream.request().await;
