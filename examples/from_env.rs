@@ -24,8 +24,11 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
+/// Names and values, and what is wrong with them.
+type Case<'a> = (&'a [(&'a str, &'a str)], Option<&'a str>);
+
 fn show() -> ExitCode {
-    let settings: [(&[(&str, &str)], Option<&str>); 4] = [
+    let settings: [Case<'_>; 4] = [
         (&[("gate_limit", "512"), ("gate_wait", "2s"), ("inter_chunk", "45s")], None),
         (&[("path_hops", "nginx, AWS ALB"), ("early", "5s")], None),
         (
