@@ -71,10 +71,58 @@ fn is_text(headers: &HeaderMap) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
+    use std::pin::Pin;
+    use std::task::{Context, Poll};
+
+    use bytes::Bytes;
     use http::HeaderValue;
     use http::header::{CONTENT_ENCODING, CONTENT_TYPE, HeaderName, LOCATION};
+    use http_body::{Frame, SizeHint};
 
     use super::*;
+
+    /// What a body says of itself.
+    struct Says {
+        ended: bool,
+        length: Option<u64>,
+    }
+
+    impl Body for Says {
+        type Data = Bytes;
+        type Error = Infallible;
+
+        fn poll_frame(
+            self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+        ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+            unreachable!("it is only asked what it is")
+        }
+
+        fn is_end_stream(&self) -> bool {
+            self.ended
+        }
+
+        fn size_hint(&self) -> SizeHint {
+            self.length.map_or_else(SizeHint::default, SizeHint::with_exact)
+        }
+    }
+
+    #[test]
+    fn a_body_is_empty_that_is_at_its_end_or_has_no_length() {
+        let check = |ended, length, expected| {
+            let response = Response::builder().header(CONTENT_TYPE, "application/json");
+            assert_eq!(
+                Splice::of(&response.body(Says { ended, length }).unwrap()),
+                expected,
+                "{ended} {length:?}"
+            );
+        };
+        check(true, None, Splice::End);
+        check(false, Some(0), Splice::End);
+        check(false, Some(1), Splice::Event);
+        check(false, None, Splice::Event);
+    }
 
     #[test]
     fn every_answer_has_a_place_or_a_reason_why_not() {

@@ -86,3 +86,22 @@ impl Queue {
         mem::take(&mut self.waiting)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_move_up_when_somebody_is_called_or_leaves() {
+        let mut queue = Queue::default();
+        let tickets = [(); 3].map(|()| queue.join(Waker::noop().clone()));
+        let places = |queue: &Queue| tickets.map(|ticket| queue.place(ticket));
+        assert_eq!(places(&queue), [Some(1), Some(2), Some(3)]);
+        assert!(queue.call().is_some());
+        assert_eq!(places(&queue), [None, Some(1), Some(2)]);
+        assert!(matches!(queue.leave(tickets[1]), Some(Left::Place(_))));
+        assert_eq!(places(&queue), [None, None, Some(1)]);
+        assert_eq!(queue.dismiss().len(), 1);
+        assert_eq!(places(&queue), [None, None, None]);
+    }
+}

@@ -160,6 +160,14 @@
 //! let body = HeartbeatBody::new(other, Heartbeat::default());
 //! ```
 //!
+//! # What clients make of a beat
+//!
+#![doc = include_str!("clients.md")]
+//!
+//! So the comment line is the default, and no form suits everybody: give another to the routes of a client that needs it, or
+//! by its request with a [`HeartbeatOverride`]. Readers of Google's API need [`Beat::none`] (Python), or a comment block
+//! (JavaScript).
+//!
 //! # What it does not do
 //!
 //! - It does not notice a client that stopped reading: beats are small, and the kernel takes thousands of them.

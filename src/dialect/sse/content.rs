@@ -140,6 +140,7 @@ mod tests {
         check("data\n\n", false);
         check("data", false);
         check("database: a\n\n", false);
+        check("dada: a\n\n", false);
         check("event: delta\n\n", false);
         check("id: 1\nretry: 5\n\n", false);
         check(": hb\n: hb\r\n\r\n", false);
@@ -154,6 +155,8 @@ mod tests {
         check("event: ping\ndata: {}\n\ndata: a\n\n", true);
         check("event: pings\ndata: {}\n\n", true);
         check("event: pin\ndata: {}\n\n", true);
+        check("event: pong\ndata: {}\n\n", true);
+        check("evens: ping\ndata: {}\n\n", true);
         check("event: ping\nevent: delta\ndata: a\n\n", true);
         check("event: ping\nevent\ndata: a\n\n", true);
         check("event: delta\nevent: ping\ndata: a\n\n", false);
