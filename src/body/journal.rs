@@ -59,8 +59,20 @@ pub(crate) enum Verdict {
 }
 
 impl Journal {
-    pub(crate) fn new(idle_timer: Option<Duration>) -> Self {
-        Self(Arc::new(Mutex::new(Notes { idle_timer, ..Notes::default() })))
+    /// That of the request with these extensions, from now on at the latest.
+    pub(crate) fn open(extensions: &mut Extensions) -> Self {
+        Self::of(extensions).unwrap_or_else(|| {
+            let journal = Self::default();
+            extensions.insert(journal.clone());
+            journal
+        })
+    }
+
+    /// There is an idle timer on the way. The first to say so is right.
+    pub(crate) fn knows_of(&self, idle_timer: Option<Duration>) {
+        if let Some(idle_timer) = idle_timer {
+            self.notes().idle_timer.get_or_insert(idle_timer);
+        }
     }
 
     /// That of the request with these extensions.
@@ -175,7 +187,7 @@ mod tests {
     #[test]
     fn the_first_to_end_it_has_ended_it() {
         let check = |note: fn(&Journal), verdict| {
-            let journal = Journal::new(None);
+            let journal = Journal::default();
             note(&journal);
             journal.timed_out(Phase::Total);
             journal.shed(Shed::Closed);
@@ -191,7 +203,7 @@ mod tests {
 
     #[test]
     fn several_layers_of_a_kind_add_up() {
-        let journal = Journal::new(None);
+        let journal = Journal::default();
         let seconds = Duration::from_secs;
         let beats = |sent, held, late| Beats { sent, held, late, unread: 0 };
         journal.beaten(beats(3, 1, 0), seconds(15));
@@ -208,7 +220,7 @@ mod tests {
 
     #[test]
     fn both_heads_of_an_early_commit_are_kept() {
-        let journal = Journal::new(None);
+        let journal = Journal::default();
         let now = crate::body::now();
         journal.committed_early(now);
         journal.answered_late(now + Duration::from_secs(9));
@@ -224,7 +236,7 @@ mod tests {
     fn a_request_without_one_notes_nothing() {
         let mut extensions = Extensions::new();
         assert!(Journal::of(&extensions).is_none());
-        extensions.insert(Journal::new(Some(Duration::from_secs(60))));
+        Journal::open(&mut extensions).knows_of(Some(Duration::from_secs(60)));
         let journal = Journal::of(&extensions).unwrap();
         assert_eq!(journal.idle_timer(), Some(Duration::from_secs(60)));
         journal.queued();

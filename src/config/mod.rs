@@ -30,6 +30,9 @@
 //! | `drain_deadline` | duration | [`Drain::deadline`](crate::Drain::deadline) |
 //! | `path_hops` | names of [presets](crate::Hop), with commas | [`HopPath::through`](crate::HopPath::through) |
 //!
+//! A prefix is for these settings alone. Where an orchestrator makes variables of its own, a `LIFELINE_PORT` for a service called
+//! `lifeline` for one, take another prefix.
+//!
 //! A duration has a number and a unit, or several of them: `250ms`, `15s`, `1m 30s`, `1h`.
 
 mod key;

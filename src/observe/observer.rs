@@ -162,12 +162,9 @@ impl Inner {
             resumed: request.headers().contains_key(LAST_EVENT_ID),
         };
         self.sinks.each(|sink| sink.opened(&opening));
-        // One that is there already belongs to an observer outside of this one, and both are told the same.
-        let journal = Journal::of(request.extensions()).unwrap_or_else(|| {
-            let journal = Journal::new(self.inference().idle_timer(&opening.class));
-            request.extensions_mut().insert(journal.clone());
-            journal
-        });
+        // One that is there already belongs to whoever is outside of this one, and all are told the same.
+        let journal = Journal::open(request.extensions_mut());
+        journal.knows_of(self.inference().idle_timer(&opening.class));
         (request, Box::new(Draft::new(Arc::clone(self), journal, opening)))
     }
 

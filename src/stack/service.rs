@@ -18,6 +18,7 @@ use super::layer::Layers;
 use super::maybe::Maybe;
 use super::presets;
 use crate::BoxError;
+use crate::body::Journal;
 use crate::deadline::DeadlineService;
 use crate::drain::DrainService;
 use crate::early::EarlyService;
@@ -93,6 +94,10 @@ where
     fn call(&mut self, mut request: Request<B>) -> Self::Future {
         if self.mcp {
             presets::says_what_mcp_means_by_leaving(&mut request);
+        }
+        if let (Some(_), Maybe::On { .. }) = (&self.stall, &self.nest) {
+            // The observer is further in, and has to be told by who watches over the body.
+            Journal::open(request.extensions_mut());
         }
         let watching = self.stall.as_ref().map(|stall| stall.watching(&request));
         LifelineFuture { nest: self.nest.call(request), watching }

@@ -1,6 +1,7 @@
 //! What the layers do for each other in a stack.
 
 use std::convert::Infallible;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -9,6 +10,7 @@ use http_body::Body;
 use http_body_util::{BodyExt, Full};
 use tokio::time::sleep;
 use tower::{Layer, Service, ServiceExt, service_fn};
+use tower_lifeline::observe::{EndCause, Observer, StreamReport};
 use tower_lifeline::stack::LifelineRequestBody;
 use tower_lifeline::testing::{Script, script, timeline};
 use tower_lifeline::{
@@ -87,6 +89,22 @@ async fn a_client_that_is_not_read_gives_the_permit_back_and_the_body() {
     assert_eq!((open.count(), gate.stats().in_flight), (0, 0));
     let error = body.frame().await.unwrap().unwrap_err();
     assert!(error.is::<tower_lifeline::StallError>(), "{error}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_client_that_does_not_read_is_reported_so() {
+    let reports = Arc::new(Mutex::new(Vec::new()));
+    let told = Arc::clone(&reports);
+    let observer = Observer::new().sink(move |report: &StreamReport| {
+        told.lock().unwrap().push((report.cause, report.stalled >= s(16)));
+    });
+    let asked = Lifeline::sse().observe(&observer).stall(StallLayer::new(s(16)));
+    let answer = stacked(asked, 0, "0s=a 0s=b 0s=c 0s=end").oneshot(request()).await.unwrap();
+    let mut body = answer.into_body();
+    assert!(body.frame().await.unwrap().is_ok());
+    sleep(s(18)).await;
+    drop(body);
+    assert_eq!(*reports.lock().unwrap(), [(EndCause::Stalled, true)]);
 }
 
 #[tokio::test(start_paused = true)]
