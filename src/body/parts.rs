@@ -75,12 +75,8 @@ impl Parts {
     #[inline]
     pub(crate) fn and_inner(&mut self, inner: Self) {
         let Self { heartbeat, timeouts, more } = inner;
-        if self.heartbeat.is_none() {
-            self.heartbeat = heartbeat;
-        }
-        if self.timeouts.is_none() {
-            self.timeouts = timeouts;
-        }
+        self.heartbeat = self.heartbeat.take().or(heartbeat);
+        self.timeouts = self.timeouts.take().or(timeouts);
         match (&mut self.more, more) {
             (ours @ None, inner) => *ours = inner,
             (Some(_), None) => {}

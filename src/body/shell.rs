@@ -34,7 +34,7 @@ pin_project! {
     impl<B: Body> PinnedDrop for Shell<B> {
         fn drop(this: Pin<&mut Self>) {
             // HTTP/2 asks for nothing behind the trailers, and not every body says that they are the end.
-            let over = this.next.is_none() && this.facts.over() && !this.facts.keeps_bytes();
+            let over = this.facts.over() && this.has_said_all();
             let end = StreamEnd::of_drop(over || this.is_end_stream());
             let mut this = this.project();
             this.parts.ended(this.waiting.as_ref().map(|waiting| &waiting.memory), end);
@@ -119,8 +119,12 @@ impl<B: Body + fmt::Debug> fmt::Debug for Shell<B> {
 
 impl<B: Body> Shell<B> {
     pub(crate) fn is_end_stream(&self) -> bool {
-        let ended = self.inner.as_ref().is_none_or(Body::is_end_stream);
-        ended && self.next.is_none() && !self.facts.keeps_bytes()
+        self.inner.as_ref().is_none_or(Body::is_end_stream) && self.has_said_all()
+    }
+
+    /// Whether nothing is left to say but what the inner body has.
+    fn has_said_all(&self) -> bool {
+        self.next.is_none() && !self.facts.keeps_bytes()
     }
 }
 
@@ -435,11 +439,8 @@ impl<B: Body<Data = Bytes>> Shell<B> {
             }
         };
         if let Some(frame) = &frame {
-            let this = self.as_mut().project();
-            this.facts.passed(frame);
-            if let Some(report) = this.parts.report() {
-                report.seen.passed(frame, this.facts.tracker_ref());
-            }
+            self.as_mut().project().facts.passed(frame);
+            self.as_mut().unusual_is_seen(frame);
         }
         self.end(end);
         frame

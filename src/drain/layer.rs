@@ -123,9 +123,9 @@ impl DrainLayer {
         self.plan.max_age
     }
 
-    /// This ending, unless there is one.
-    pub(crate) fn ending_or(self, ending: Ending) -> Self {
-        if self.plan.ending.is_some() { self } else { self.ending(ending) }
+    /// This ending, if there is none yet.
+    pub(crate) fn ending_or(self, ending: Option<Ending>) -> Self {
+        self.with(|plan| plan.ending = plan.ending.take().or(ending))
     }
 
     fn with(mut self, change: impl FnOnce(&mut Plan)) -> Self {

@@ -59,7 +59,7 @@ where
 {
     fn of(nested: Nested<B>) -> Self {
         let mut kit = Kit::new();
-        let origin = Origin::of(nested, &mut kit);
+        let origin = Origin::of(nested, &mut kit).unwrap_or_else(Origin::refusal);
         Self { shell: kit.shell(origin) }
     }
 

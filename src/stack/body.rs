@@ -48,14 +48,8 @@ pin_project! {
     }
 }
 
-pin_project! {
-    #[project = WatchedProj]
-    enum Watched<B> {
-        No { #[pin] origin: Origin<B> },
-        // Beneath the shell: what is taken out of it has the permit.
-        Yes { #[pin] slot: Slot<Origin<B>> },
-    }
-}
+/// Beneath the shell: what a watchdog takes out of it has the permit.
+type Watched<B> = Maybe<Slot<Origin<B>>, Origin<B>>;
 
 impl<B> LifelineBody<B>
 where
@@ -68,18 +62,19 @@ where
     {
         let mut kit = Kit::new();
         let mut span = Span::none();
-        let origin = origin(whole, &mut kit, &mut span);
+        let origin = origin(whole, &mut kit, &mut span).unwrap_or_else(Origin::refusal);
         let watched = match (watching, origin) {
             // What is all there holds nothing.
-            (Some(_), origin @ Origin::Refusal { .. }) | (None, origin) => Watched::No { origin },
-            (Some(watching), origin) => Watched::Yes { slot: watching.slot(origin) },
+            (Some(_), off @ Origin::Refusal { .. }) | (None, off) => Maybe::Off { off },
+            (Some(watching), origin) => Maybe::On { on: watching.slot(origin) },
         };
         Self { shell: kit.shell(watched), span }
     }
 }
 
+/// `Err`: a layer has refused.
 #[inline]
-fn origin<F, B>(whole: Whole<F, B>, kit: &mut Kit, span: &mut Span) -> Origin<B>
+fn origin<F, B>(whole: Whole<F, B>, kit: &mut Kit, span: &mut Span) -> Result<Origin<B>, Bytes>
 where
     B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
     F: Handling<Body = AnswerBody<B>> + Send + 'static,
@@ -89,27 +84,18 @@ where
         Maybe::On { on } => {
             let (shell, its) = on.into_shell();
             *span = its;
-            match kit.take(shell) {
-                Ok(inner) => inner,
-                Err(answer) => return Origin::Refusal { answer },
-            }
+            kit.take(shell)?
         }
     };
     let maybe_early = match maybe_drained {
         Maybe::Off { off } => off,
-        Maybe::On { on } => match kit.take(on.into_shell()) {
-            Ok(inner) => inner,
-            Err(answer) => return Origin::Refusal { answer },
-        },
+        Maybe::On { on } => kit.take(on.into_shell())?,
     };
     match maybe_early {
         Maybe::Off { off } => Origin::of(off, kit),
-        Maybe::On { on } => match kit.take(on.into_shell()).map(|inner| inner.into_answer()) {
-            Ok(Ok(answer)) => {
-                kit.take(answer.into_shell()).unwrap_or_else(|answer| Origin::Refusal { answer })
-            }
-            Ok(Err(early)) => Origin::Early { early: Box::pin(early) },
-            Err(answer) => Origin::Refusal { answer },
+        Maybe::On { on } => match kit.take(on.into_shell())?.into_answer() {
+            Ok(answer) => kit.take(answer.into_shell()),
+            Err(early) => Ok(Origin::Early { early: Box::pin(early) }),
         },
     }
 }
@@ -147,38 +133,5 @@ where
 
     fn size_hint(&self) -> SizeHint {
         self.shell.size_hint()
-    }
-}
-
-impl<B> Body for Watched<B>
-where
-    B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
-{
-    type Data = Bytes;
-    type Error = BoxError;
-
-    #[inline(always)]
-    fn poll_frame(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        match self.project() {
-            WatchedProj::No { origin } => origin.poll_frame(cx),
-            WatchedProj::Yes { slot } => slot.poll_frame(cx),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Self::No { origin } => origin.is_end_stream(),
-            Self::Yes { slot } => slot.is_end_stream(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::No { origin } => origin.size_hint(),
-            Self::Yes { slot } => slot.size_hint(),
-        }
     }
 }

@@ -69,10 +69,7 @@ impl LifelineBuilder {
             heartbeat: heartbeats(preset, heartbeat),
             request_body: self.request_body.or(|| uploads(preset)),
             gate: self.gate,
-            timeouts: match preset.ending() {
-                Some(ending) => timeouts.ending_or(ending),
-                None => timeouts,
-            },
+            timeouts: timeouts.ending_or(preset.ending()),
             mcp: preset == Preset::Mcp,
         }))
     }
@@ -110,10 +107,7 @@ fn drain(
     if let Some(age) = age {
         layer = layer.try_max_age(age)?;
     }
-    Ok(Some(match preset.ending() {
-        Some(ending) => layer.ending_or(ending),
-        None => layer,
-    }))
+    Ok(Some(layer.ending_or(preset.ending())))
 }
 
 fn early(preset: Preset, layer: EarlyLayer, heartbeat: Option<&Heartbeat>) -> EarlyLayer {

@@ -71,6 +71,8 @@ where
     type Data = Bytes;
     type Error = On::Error;
 
+    // Inlined, or each frame is moved once more.
+    #[inline(always)]
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,

@@ -35,21 +35,18 @@ where
     B: Body<Data = Bytes>,
     B::Error: Into<BoxError>,
 {
+    /// `Err`: a layer has refused.
     #[inline]
-    pub(super) fn of(nested: Nested<B>, kit: &mut Kit) -> Self {
-        match Self::permitted(nested, kit) {
-            Ok(body) => Self::Handler { body },
-            Err(answer) => Self::Refusal { answer },
-        }
-    }
-
-    #[inline]
-    fn permitted(nested: Nested<B>, kit: &mut Kit) -> Result<Permitted<B>, Bytes> {
+    pub(super) fn of(nested: Nested<B>, kit: &mut Kit) -> Result<Self, Bytes> {
         let limited_upload = kit.take(nested.into_shell())?;
         let gated = kit.take(limited_upload.into_shell())?;
         let (limited, held) = kit.take(gated.into_shell())?.into_parts();
         let body = kit.take(limited.into_shell())?;
-        Ok(Permitted::new(body, held))
+        Ok(Self::Handler { body: Permitted::new(body, held) })
+    }
+
+    pub(super) fn refusal(answer: Bytes) -> Self {
+        Self::Refusal { answer }
     }
 
     #[inline(never)]

@@ -2,16 +2,14 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
 use pin_project_lite::pin_project;
 
-use super::layer::{Reader, StallLayer};
+use super::layer::{Reader, StallLayer, Watching};
 use super::slot::Slot;
-use super::watchdog::Watchdog;
 use crate::BoxError;
 use crate::body::{Facts, Parts, Shell, Watch};
 use crate::dialect::Tracker;
@@ -58,12 +56,12 @@ where
     /// # }
     /// ```
     pub fn new(inner: B, layer: &StallLayer) -> Self {
-        Self::watched(inner, Arc::clone(&layer.watchdog), Reader::default())
+        Self::watched(inner, Watching::of(&layer.watchdog, Reader::default()))
     }
 
-    pub(super) fn watched(inner: B, watchdog: Arc<Watchdog>, reader: Reader) -> Self {
+    pub(super) fn watched(inner: B, watching: Watching) -> Self {
         let facts = Facts::new(Tracker::Opaque, Watch::Nothing);
-        Self { shell: Shell::new(Slot::new(inner, watchdog, reader), facts, Parts::default()) }
+        Self { shell: Shell::new(watching.slot(inner), facts, Parts::default()) }
     }
 }
 

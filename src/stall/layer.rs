@@ -164,6 +164,7 @@ impl StallLayer {
 }
 
 /// What is kept of a request until its response's body is watched over.
+#[derive(Debug)]
 pub(crate) struct Watching {
     watchdog: Arc<Watchdog>,
     reader: Reader,
@@ -171,12 +172,15 @@ pub(crate) struct Watching {
 
 impl StallLayer {
     pub(crate) fn watching<B>(&self, request: &Request<B>) -> Watching {
-        let reader = Reader::of(request, self.watchdog.settings.disconnect);
-        Watching { watchdog: Arc::clone(&self.watchdog), reader }
+        Watching::of(&self.watchdog, Reader::of(request, self.watchdog.settings.disconnect))
     }
 }
 
 impl Watching {
+    pub(super) fn of(watchdog: &Arc<Watchdog>, reader: Reader) -> Self {
+        Self { watchdog: Arc::clone(watchdog), reader }
+    }
+
     pub(crate) fn slot<B>(self, body: B) -> Slot<B>
     where
         B: Body<Data = Bytes> + Send + 'static,
@@ -225,7 +229,7 @@ impl<S> Layer<S> for StallLayer {
     type Service = StallService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        StallService { inner, watchdog: Arc::clone(&self.watchdog) }
+        StallService { inner, layer: self.clone() }
     }
 }
 
@@ -233,7 +237,7 @@ impl<S> Layer<S> for StallLayer {
 #[derive(Clone, Debug)]
 pub struct StallService<S> {
     inner: S,
-    watchdog: Arc<Watchdog>,
+    layer: StallLayer,
 }
 
 impl<S, ReqBody, ResBody> Service<Request<ReqBody>> for StallService<S>
@@ -250,8 +254,8 @@ where
     }
 
     fn call(&mut self, request: Request<ReqBody>) -> Self::Future {
-        let reader = Reader::of(&request, self.watchdog.settings.disconnect);
-        StallFuture { inner: self.inner.call(request), watchdog: Arc::clone(&self.watchdog), reader }
+        let watching = Some(self.layer.watching(&request));
+        StallFuture { inner: self.inner.call(request), watching }
     }
 }
 
@@ -261,8 +265,8 @@ pin_project! {
     pub struct StallFuture<F> {
         #[pin]
         inner: F,
-        watchdog: Arc<Watchdog>,
-        reader: Reader,
+        // Until the response is there.
+        watching: Option<Watching>,
     }
 }
 
@@ -276,7 +280,9 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
         let response = ready!(this.inner.poll(cx))?;
-        let reader = std::mem::take(this.reader);
-        Poll::Ready(Ok(response.map(|body| StallBody::watched(body, Arc::clone(this.watchdog), reader))))
+        let Some(watching) = this.watching.take() else {
+            return Poll::Pending;
+        };
+        Poll::Ready(Ok(response.map(|body| StallBody::watched(body, watching))))
     }
 }
