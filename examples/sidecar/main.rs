@@ -53,7 +53,7 @@ use tower::Layer;
 use tower_lifeline::drain::DrainReport;
 use tower_lifeline::observe::metrics::{BUCKETS, MetricsSink};
 
-use tower_lifeline::{BoxError, Config, ConfigError, Drain, Gate, Lifeline, LifelineBuilder, Observer};
+use tower_lifeline::{BoxError, Config, ConfigError, Drain, Lifeline, Observer};
 
 use crate::flags::Settings;
 use crate::proxy::Proxy;
@@ -115,13 +115,16 @@ async fn run(settings: Settings) -> Result<DrainReport, BoxError> {
 
 /// All layers, as they were asked for, and what they count.
 fn lifeline(config: &Config, drain: &Drain) -> Result<(Lifeline, MetricsSink), ConfigError> {
-    let asked = Lifeline::sse().configured(config)?.drain(drain);
-    // An upgraded connection keeps its permit, and the gate is known when the stack is.
-    let gate = asked.clone().build()?.gate().cloned().map(Gate::holdable);
-    let metrics = gate.iter().fold(MetricsSink::new(), |metrics, gate| metrics.gate("upstream", gate));
+    let mut asked = Lifeline::sse().configured(config)?.drain(drain);
+    let mut metrics = MetricsSink::new();
+    if let Some(gate) = config.gate()? {
+        // An upgraded connection keeps its permit.
+        let gate = gate.holdable();
+        metrics = metrics.gate("upstream", &gate);
+        asked = asked.gate(gate);
+    }
     let observer = Observer::new().sink(metrics.clone()).sink(admin::Findings);
-    let lifeline = gate.into_iter().fold(asked.observe(&observer), LifelineBuilder::gate).build()?;
-    Ok((lifeline, metrics))
+    Ok((asked.observe(&observer).build()?, metrics))
 }
 
 async fn bind(at: SocketAddr) -> io::Result<TcpListener> {

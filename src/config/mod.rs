@@ -30,6 +30,8 @@
 //! | `drain_deadline` | duration | [`Drain::deadline`](crate::Drain::deadline) |
 //! | `path_hops` | names of [presets](crate::Hop), with commas | [`HopPath::through`](crate::HopPath::through) |
 //!
+//! [`Config::gate`] and [`Config::drain`] make what they ask for as handles, for settings that have no name here.
+//!
 //! A prefix is for these settings alone. Where an orchestrator makes variables of its own, a `LIFELINE_PORT` for a service called
 //! `lifeline` for one, take another prefix.
 //!

@@ -156,47 +156,28 @@ impl LifelineBuilder {
     }
 
     fn gate_by(&mut self, config: &Config) -> Result<(), ConfigError> {
-        let wait = time(config, Key::GateWait).flatten();
-        let depth = match config.get(Key::GateQueue) {
-            Some(Value::Count(depth)) => Some(*depth),
-            _ => None,
+        if config.get(Key::GateLimit) == Some(&Value::Off) {
+            self.gate = None;
+        }
+        let Some(given) = &self.gate else {
+            self.gate = config.gate()?;
+            return Ok(());
         };
-        let limit = match config.get(Key::GateLimit) {
-            Some(Value::Count(limit)) => Some(*limit),
-            Some(Value::Off) => {
-                self.gate = None;
-                None
-            }
-            _ => None,
-        };
-        let made = limit.map(Gate::try_new).transpose().map_err(|error| at(Key::GateLimit, &error))?;
-        match (&self.gate, made) {
-            // Who has given a gate has a handle of it, so that one stays what it is.
-            (Some(given), _) => {
-                limit.into_iter().for_each(|limit| given.resize(limit));
-                depth.into_iter().for_each(|depth| given.resize_queue(depth));
-                match wait {
-                    Some(wait) if wait != given.longest_wait() => Err(ConfigError::new(format!(
-                        "{}: {wait:?}, and the gate that was given waits for {:?}",
-                        Key::GateWait.name(),
-                        given.longest_wait()
-                    ))),
-                    _ => Ok(()),
-                }
-            }
-            (None, Some(mut gate)) => {
-                gate = depth.into_iter().fold(gate, Gate::queue);
-                self.gate = Some(wait.into_iter().fold(gate, Gate::max_wait));
-                Ok(())
-            }
-            (None, None) => match depth.map(|_| Key::GateQueue).or(wait.map(|_| Key::GateWait)) {
-                Some(key) => Err(ConfigError::new(format!(
-                    "{}: a queue needs a gate, and {} is not set",
-                    key.name(),
-                    Key::GateLimit.name()
-                ))),
-                None => Ok(()),
-            },
+        // Who has given a gate has a handle of it, so that one stays what it is.
+        if let Some(limit) = count(config, Key::GateLimit) {
+            Gate::try_new(limit).map_err(|error| at(Key::GateLimit, &error))?;
+            given.resize(limit);
+        }
+        if let Some(depth) = count(config, Key::GateQueue) {
+            given.resize_queue(depth);
+        }
+        let (wait, longest) = (time(config, Key::GateWait).flatten(), given.longest_wait());
+        match wait.filter(|wait| *wait != longest) {
+            None => Ok(()),
+            Some(wait) => Err(ConfigError::new(format!(
+                "{}: {wait:?}, and the gate that was given waits for {longest:?}",
+                Key::GateWait.name()
+            ))),
         }
     }
 
@@ -237,6 +218,33 @@ impl LifelineBuilder {
 }
 
 impl Config {
+    /// A gate with these settings' limit, queue and wait, and otherwise its defaults; none if there is no limit.
+    ///
+    /// # Errors
+    ///
+    /// When the limit is zero, or when the queue is set and no limit.
+    pub fn gate(&self) -> Result<Option<Gate>, ConfigError> {
+        let (depth, wait) = (count(self, Key::GateQueue), time(self, Key::GateWait).flatten());
+        let Some(limit) = count(self, Key::GateLimit) else {
+            return match depth.map(|_| Key::GateQueue).or(wait.map(|_| Key::GateWait)) {
+                None => Ok(None),
+                Some(key) => Err(ConfigError::new(format!(
+                    "{}: a queue needs a gate, and {} is not set",
+                    key.name(),
+                    Key::GateLimit.name()
+                ))),
+            };
+        };
+        let mut gate = Gate::try_new(limit).map_err(|error| at(Key::GateLimit, &error))?;
+        if let Some(depth) = depth {
+            gate = gate.queue(depth);
+        }
+        if let Some(wait) = wait {
+            gate = gate.max_wait(wait);
+        }
+        Ok(Some(gate))
+    }
+
     /// A drain with these settings' window and deadline, and otherwise its defaults.
     ///
     /// # Errors
@@ -263,6 +271,13 @@ fn time(config: &Config, key: Key) -> Option<Option<Duration>> {
     match config.get(key) {
         Some(Value::Time(time)) => Some(Some(*time)),
         Some(Value::Off) => Some(None),
+        _ => None,
+    }
+}
+
+fn count(config: &Config, key: Key) -> Option<usize> {
+    match config.get(key) {
+        Some(Value::Count(count)) => Some(*count),
         _ => None,
     }
 }
