@@ -1,27 +1,25 @@
 //! What a response costs over a real connection on loopback, by the clock: `scripts/bench` reads the ratios.
 
+#[path = "support/clock.rs"]
+mod clock;
 #[allow(dead_code, reason = "each bench needs its own part")]
 mod support;
 
+use axum::serve::ListenerExt;
+use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::thread;
-use std::time::Duration;
-
-use axum::serve::ListenerExt;
-use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
 
+use clock::{ROUNDS, brief};
 use support::hyper_null::{LAST_HEAD, LAST_REQUEST, REQUEST};
 use support::response::{answers, app};
 use support::runtime;
 
 /// On one connection, one after the other.
 const REQUESTS: usize = 50;
-
-/// See `per_frame.rs`.
-const ROUNDS: usize = 3;
 
 const VARIANTS: [&str; 7] = [
     "app",
@@ -35,11 +33,7 @@ const VARIANTS: [&str; 7] = [
 
 criterion_group! {
     name = benches;
-    config = Criterion::default()
-        .warm_up_time(Duration::from_millis(200))
-        .measurement_time(Duration::from_millis(800))
-        .sample_size(20)
-        .without_plots();
+    config = brief();
     targets = end_to_end
 }
 criterion_main!(benches);

@@ -1,29 +1,22 @@
 //! What a frame costs in each body, by the clock: `scripts/bench` reads the ratios.
 
+#[path = "support/clock.rs"]
+mod clock;
 #[allow(dead_code, reason = "each bench needs its own part")]
 mod support;
-
-use std::time::Duration;
 
 use bytes::Bytes;
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
+use clock::{ROUNDS, brief};
 use support::{Load, VARIANTS, carry, runtime};
 
 const FRAMES: usize = 10_000;
 
-/// A machine changes its speed while a run goes on. Criterion cannot interleave, so every variant is measured once a
-/// round, and ratios are taken inside a round.
-const ROUNDS: usize = 3;
-
 criterion_group! {
     name = benches;
-    config = Criterion::default()
-        .warm_up_time(Duration::from_millis(200))
-        .measurement_time(Duration::from_millis(800))
-        .sample_size(20)
-        .without_plots();
+    config = brief();
     targets = per_frame, per_size
 }
 criterion_main!(benches);

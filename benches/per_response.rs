@@ -1,27 +1,21 @@
 //! What a whole response costs in each app, by the clock: `scripts/bench` reads the ratios.
 
+#[path = "support/clock.rs"]
+mod clock;
 #[allow(dead_code, reason = "each bench needs its own part")]
 mod support;
 
-use std::time::Duration;
-
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 
+use clock::{ROUNDS, brief};
 use support::response::{RESPONSES, answer, answers};
 use support::runtime;
 
 const REQUESTS: usize = 200;
 
-/// See `per_frame.rs`.
-const ROUNDS: usize = 3;
-
 criterion_group! {
     name = benches;
-    config = Criterion::default()
-        .warm_up_time(Duration::from_millis(200))
-        .measurement_time(Duration::from_millis(800))
-        .sample_size(20)
-        .without_plots();
+    config = brief();
     targets = per_response
 }
 criterion_main!(benches);

@@ -12,7 +12,7 @@ use stacks::{ADMITTING, Load, REFUSING, carry};
 
 const REQUESTS: usize = 10_000;
 
-/// See `per_frame.rs`.
+/// See `support/clock.rs`.
 const ROUNDS: usize = 5;
 
 fn main() -> ExitCode {
