@@ -17,6 +17,7 @@ use crate::drain::{self, Stay};
 use crate::heartbeat::{self, Plan, Pulse};
 use crate::observe::Draft;
 use crate::reject::Said;
+use crate::stall::Above;
 use crate::timeout::{self, Bounds, Schedule};
 
 /// What each part was told when it was set up. Off is `None`.
@@ -34,6 +35,8 @@ pub(crate) struct More {
     /// Where somebody outside wants to know what the parts decide.
     pub(crate) journal: Option<Journal>,
     pub(crate) report: Option<Box<Draft>>,
+    /// Where somebody beneath the shell has to know what the reader has been given.
+    pub(crate) above: Option<Above>,
 }
 
 impl More {
@@ -81,10 +84,11 @@ impl Parts {
             (ours @ None, inner) => *ours = inner,
             (Some(_), None) => {}
             (Some(ours), Some(inner)) => {
-                let More { drain, journal, report } = *inner;
+                let More { drain, journal, report, above } = *inner;
                 ours.drain = ours.drain.take().or(drain);
                 ours.journal = ours.journal.take().or(journal);
                 ours.report = ours.report.take().or(report);
+                ours.above = ours.above.take().or(above);
             }
         }
     }
@@ -181,6 +185,13 @@ impl Parts {
             (Fault::Drain(error), _) if error.end() == StreamEnd::Aged => journal.aged(),
             (Fault::Drain(_), Said::Abort) => journal.drain_cut(),
             (Fault::Drain(_), _) => journal.drained(),
+        }
+    }
+
+    /// A beat goes out, of which nobody beneath the shell would know.
+    pub(crate) fn beat_is_given(&self, beat: &Bytes) {
+        if let Some(above) = self.more.as_ref().and_then(|more| more.above.as_ref()) {
+            above.gives(beat.len());
         }
     }
 

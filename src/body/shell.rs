@@ -401,6 +401,7 @@ impl<B: Body<Data = Bytes>> Shell<B> {
                 }
                 Wish::Beat(beat) => {
                     this.facts.beaten();
+                    this.parts.beat_is_given(&beat);
                     return Poll::Ready(Some(Frame::data(beat)));
                 }
                 Wish::End(cut) => return Poll::Ready(self.cut(cut)),

@@ -66,7 +66,11 @@ where
         let watched = match (watching, origin) {
             // What is all there holds nothing.
             (Some(_), off @ Origin::Refusal { .. }) | (None, off) => Maybe::Off { off },
-            (Some(watching), origin) => Maybe::On { on: watching.slot(origin) },
+            (Some(watching), origin) => {
+                let slot = watching.slot(origin);
+                kit.beats_above(&slot);
+                Maybe::On { on: slot }
+            }
         };
         Self { shell: kit.shell(watched), span }
     }

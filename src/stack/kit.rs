@@ -5,6 +5,7 @@ use http_body::Body;
 
 use crate::body::{Facts, Parts, Shell, Watch};
 use crate::dialect::Tracker;
+use crate::stall::Slot;
 
 /// Filled from the outermost shell to the innermost.
 pub(super) struct Kit {
@@ -24,6 +25,18 @@ impl Kit {
         self.facts = self.facts.or_closer(facts);
         self.parts.and_inner(parts);
         Ok(inner)
+    }
+
+    /// The slot beneath this shell hears of its beats: each may be the last thing that a client makes room for, and a
+    /// slot that only saw its own frames would take the stream for one that waits for its producer.
+    #[inline]
+    pub(super) fn beats_above<B>(&mut self, slot: &Slot<B>)
+    where
+        B: Body<Data = Bytes> + Send + 'static,
+    {
+        if self.parts.heartbeat.is_some() {
+            self.parts.more.get_or_insert_default().above = Some(slot.above());
+        }
     }
 
     #[inline]

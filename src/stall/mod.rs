@@ -147,6 +147,6 @@ pub(crate) use layer::Watching;
 pub use layer::{Disconnect, StallFuture, StallLayer, StallService};
 #[cfg(feature = "serve")]
 pub use serve::{AbortableListener, Connections, Peer};
-pub(crate) use slot::Slot;
+pub(crate) use slot::{Above, Slot};
 #[cfg(all(feature = "socket2", any(target_os = "android", target_os = "linux")))]
 pub use socket::set_user_timeout;

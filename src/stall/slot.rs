@@ -1,5 +1,6 @@
 //! Slot: a body that can be taken out while nobody polls it.
 
+use std::fmt;
 use std::pin::Pin;
 use std::sync::{Arc, PoisonError, TryLockError};
 use std::task::{Context, Poll};
@@ -21,6 +22,26 @@ pub(crate) struct Slot<B> {
     shared: Arc<Shared<B>>,
     /// The inner body has said so: to ask it takes the lock.
     ended: bool,
+}
+
+/// What goes out above a slot, such as a beat of the shell around it, is taken by the same reader.
+pub(crate) struct Above(Arc<dyn Beneath>);
+
+trait Beneath: Send + Sync {
+    fn is_taken_above(self: Arc<Self>, bytes: u64);
+}
+
+impl Above {
+    /// So many bytes are given to the reader.
+    pub(crate) fn gives(&self, bytes: usize) {
+        Arc::clone(&self.0).is_taken_above(bytes as u64);
+    }
+}
+
+impl fmt::Debug for Above {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Above")
+    }
 }
 
 struct Shared<B> {
@@ -60,6 +81,11 @@ where
         }
         Self { shared, ended }
     }
+
+    /// To be told of what goes out above.
+    pub(crate) fn above(&self) -> Above {
+        Above(Arc::clone(&self.shared) as Arc<dyn Beneath>)
+    }
 }
 
 impl<B> Shared<B> {
@@ -83,7 +109,28 @@ impl<B> Shared<B> {
     }
 }
 
+impl<B: Send + 'static> Beneath for Shared<B> {
+    fn is_taken_above(self: Arc<Self>, bytes: u64) {
+        let mut state = self.lock();
+        if state.body.is_none() {
+            return;
+        }
+        self.is_taken(&mut state, bytes);
+    }
+}
+
 impl<B: Send + 'static> Shared<B> {
+    /// The reader has so many bytes more, and has not asked for what comes next.
+    #[inline(always)]
+    fn is_taken(self: &Arc<Self>, state: &mut State<B>, bytes: u64) {
+        state.unasked = true;
+        state.frames += 1;
+        state.bytes += bytes;
+        if state.place.is_none() {
+            self.enters(state);
+        }
+    }
+
     #[cold]
     fn enters(self: &Arc<Self>, state: &mut State<B>) {
         state.place = self.watchdog.enter(Arc::clone(self) as Arc<dyn Watched>);
@@ -116,12 +163,7 @@ where
                     this.shared.gives_back();
                     return Poll::Ready(Some(Ok(frame)));
                 }
-                state.unasked = true;
-                state.frames += 1;
-                state.bytes += frame.data_ref().map_or(0, |data| data.len() as u64);
-                if state.place.is_none() {
-                    this.shared.enters(&mut state);
-                }
+                this.shared.is_taken(&mut state, frame.data_ref().map_or(0, |data| data.len() as u64));
                 Poll::Ready(Some(Ok(frame)))
             }
             Poll::Pending => {

@@ -91,6 +91,32 @@ async fn a_client_that_is_not_read_gives_the_permit_back_and_the_body() {
     assert!(error.is::<tower_lifeline::StallError>(), "{error}");
 }
 
+/// A beat is often the last thing that a client makes room for.
+#[tokio::test(start_paused = true)]
+async fn a_client_that_takes_a_beat_and_nothing_more_gives_the_permit_back() {
+    let gate = Gate::new(1);
+    let asked = || Lifeline::sse().gate(gate.clone()).stall(StallLayer::new(s(16)));
+    let take_a_beat = async |asked: LifelineBuilder, thinks| {
+        let answer = stacked(asked, thinks, "90s=a").oneshot(request()).await.unwrap();
+        let mut body = answer.into_body();
+        assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), ":\n");
+        body
+    };
+    for (asked, thinks) in [(asked(), 0), (asked().early(EarlyLayer::after(s(1))), 20)] {
+        let mut body = take_a_beat(asked, thinks).await;
+        assert_eq!(gate.stats().in_flight, 1);
+        sleep(s(18)).await;
+        assert_eq!(gate.stats().in_flight, 0, "after {thinks}s");
+        let error = body.frame().await.unwrap().unwrap_err();
+        assert!(error.is::<tower_lifeline::StallError>(), "{error}");
+    }
+    // Who reads on waits with the stream for its producer.
+    let mut body = take_a_beat(asked(), 0).await;
+    sleep(s(10)).await;
+    assert!(body.frame().await.unwrap().is_ok());
+    assert_eq!(gate.stats().in_flight, 1);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_client_that_does_not_read_is_reported_so() {
     let reports = Arc::new(Mutex::new(Vec::new()));
