@@ -414,6 +414,10 @@ impl<B: Body<Data = Bytes>> Shell<B> {
     #[cold]
     fn look_at_the_clock(mut self: Pin<&mut Self>) {
         let this = self.as_mut().project();
+        // What has been said to its end is whole, however late that was.
+        if this.facts.over() || this.inner.as_ref().get_ref().as_ref().is_none_or(Body::is_end_stream) {
+            return;
+        }
         let Some(cut) = this.parts.outrun(this.facts, timer::now()) else {
             return;
         };

@@ -157,6 +157,20 @@ async fn a_stream_that_is_always_ready_leaves_too() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_stream_that_has_said_all_says_no_goodbye() {
+    let drain = prompt();
+    let response = events(&("0s=a ".repeat(64) + "0s=end")).map(Script::reports_end);
+    let mut body = answer(&DrainLayer::new(&drain), Request::new(()), response).await.into_body();
+    drain.begin();
+    for _ in 0..64 {
+        assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), "data: a\n\n");
+    }
+    assert!(body.is_end_stream());
+    assert!(body.frame().await.is_none());
+    assert_eq!(drain.report().finished, 1);
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_boundary_between_two_frames_that_come_at_once_is_seen() {
     // Whenever this one waits, it waits inside an event.
     let line = r"0s='data: a' 20s='\n\n' 20s='data: b' 30s='\n\n' 30s='data: c'";

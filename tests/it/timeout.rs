@@ -275,6 +275,27 @@ async fn a_body_that_is_always_ready_does_not_outrun_the_total() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_body_whose_last_frame_comes_behind_the_total_is_whole() {
+    let large = Bytes::from(vec![0; 300 * 1024]);
+    let layer = TimeoutLayer::new(limits().total(s(10)));
+    let service = service_fn(|_: Request<()>| {
+        let large = large.clone();
+        async move { Ok::<_, BoxError>(Response::new(http_body_util::Full::new(large))) }
+    });
+    let mut body = layer.layer(service).oneshot(Request::new(())).await.unwrap().into_body();
+    // The client, or the runtime, takes its time.
+    sleep(s(11)).await;
+    assert_eq!(body.frame().await.unwrap().unwrap().into_data().unwrap(), large);
+    assert!(body.is_end_stream());
+    assert!(body.frame().await.is_none());
+
+    let line = "0s=a ".repeat(63) + "0s=trailers(a:b) 0s=end";
+    let answer = answer(&layer, Request::new(Empty::new()), Duration::ZERO, opaque(&line)).await;
+    sleep(s(11)).await;
+    assert_eq!(timeline(answer.into_body()).await, line);
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_error_right_behind_a_frame_comes_five_milliseconds_later() {
     assert_eq!(body(limits(), opaque("0s=a 0s=error(broken)")).await, "0s=a 5ms=error(broken)");
     assert_eq!(body(limits(), opaque("0s=error(broken)")).await, "5ms=error(broken)");
