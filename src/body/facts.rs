@@ -132,7 +132,8 @@ impl Facts {
         let bytes = frame.data_ref().map_or(0, Bytes::len);
         let weight = 1 + bytes / (256 * 1024 / usize::from(PATIENCE));
         self.run = self.run.saturating_add(u8::try_from(weight).unwrap_or(u8::MAX));
-        let long = self.run >= self.patience;
+        // Where the stream stands is not changed by an empty frame.
+        let long = self.run >= if bytes == 0 { PATIENCE } else { self.patience };
         if long {
             self.run = 0;
         }

@@ -26,6 +26,8 @@ pub(crate) struct Stay {
     /// The handler's own last words.
     farewell: Option<Beat>,
     max_age: Duration,
+    /// It could have left behind a message, and may have been at its end.
+    answered: bool,
     /// It has said goodbye.
     spoke: bool,
 }
@@ -53,6 +55,7 @@ impl Stay {
             ending,
             farewell,
             max_age: Duration::ZERO,
+            answered: false,
             spoke: false,
         }
     }
@@ -93,10 +96,12 @@ impl Stay {
     /// Asked now and then while the inner body is ready.
     pub(crate) fn due_while_busy(&mut self, tracker: Tracker, now: Instant) -> Due {
         match (tracker, self.due(tracker, now)) {
-            // What is ready may be the trailers of a call that has just been answered.
-            (Tracker::Grpc(_), Due::Over(Cut { said: Said::Trailers(_), .. })) => {
+            // What is ready may be the trailers of a call that has just been answered. If it is one more message, it is a
+            // stream.
+            (Tracker::Grpc(_), Due::Over(Cut { said: Said::Trailers(_), .. })) if !self.answered => {
+                self.answered = true;
                 self.spoke = false;
-                Due::At(None)
+                Due::Boundary { at_the_latest: None }
             }
             (_, due) => due,
         }

@@ -157,6 +157,28 @@ async fn a_stream_that_is_always_ready_leaves_too() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_grpc_stream_that_is_always_ready_leaves_too() {
+    let drain = prompt();
+    let busy = StreamBody::new(stream::repeat_with(|| {
+        Ok::<_, Infallible>(Frame::data(Bytes::from_static(b"\0\0\0\0\x01a")))
+    }));
+    let response = Response::builder().header("content-type", "application/grpc").body(busy).unwrap();
+    let mut body = answer(&DrainLayer::new(&drain), Request::new(()), response).await.into_body();
+    assert!(body.frame().await.unwrap().unwrap().is_data());
+    drain.begin();
+    let mut frames = 0;
+    let last = loop {
+        frames += 1;
+        assert!(frames <= 66, "{frames}");
+        if let Ok(trailers) = body.frame().await.unwrap().unwrap().into_trailers() {
+            break trailers;
+        }
+    };
+    assert_eq!(last["grpc-status"], "14");
+    assert!(body.frame().await.is_none());
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_stream_that_has_said_all_says_no_goodbye() {
     let drain = prompt();
     let response = events(&("0s=a ".repeat(64) + "0s=end")).map(Script::reports_end);
@@ -180,6 +202,9 @@ async fn a_boundary_between_two_frames_that_come_at_once_is_seen() {
 #[tokio::test(start_paused = true)]
 async fn a_call_that_has_just_been_answered_keeps_its_status() {
     let line = r"0s='\x00\x00\x00\x00\x01' 20s='a' 20s=trailers(grpc-status:0) 20s=end";
+    assert_eq!(drawn(of_type("application/grpc", line)).await, line);
+    // An empty frame is no message.
+    let line = r"0s='\x00\x00\x00\x00\x01' 20s='a' 20s='' 20s=trailers(grpc-status:0) 20s=end";
     assert_eq!(drawn(of_type("application/grpc", line)).await, line);
 }
 
