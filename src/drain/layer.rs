@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
+use http::header::CONTENT_LENGTH;
 use http::{Method, Request, Response, StatusCode};
 use http_body::Body;
 use pin_project_lite::pin_project;
@@ -325,9 +326,11 @@ impl Exchange {
         }
         let extensions = response.extensions();
         let on_drain = extensions.get().copied().or(self.wished).unwrap_or(self.plan.on_drain);
-        let farewell = extensions.get().map(|Farewell(beat)| beat.clone());
         let chosen = extensions.get::<Ending>().or(self.plan.ending.as_ref());
         let exact = response.body().size_hint().exact().is_some();
+        // Nothing can be added to a body whose length the client knows, whoever wants it.
+        let known = exact || response.headers().contains_key(CONTENT_LENGTH);
+        let farewell = extensions.get().filter(|_| !known).map(|Farewell(beat)| beat.clone());
         let (tracker, ending) =
             Ending::of_response(response.headers(), chosen, exact, self.caller.protocol());
         let mut stay = Stay::new(self.guest, on_drain, ending, farewell);

@@ -155,6 +155,7 @@ pub enum OnDrain {
 /// response.extensions_mut().insert(Farewell(Beat::event("message", result)));
 /// ```
 ///
-/// Only what is written in an event stream or in newline-delimited JSON says it.
+/// Only what is written in an event stream or in newline-delimited JSON says it, and only where the client does not know
+/// the length.
 #[derive(Clone, Debug)]
 pub struct Farewell(pub Beat);

@@ -79,7 +79,7 @@ impl Stay {
     }
 
     pub(crate) fn may_end_well(&self) -> bool {
-        self.ending != Ending::Abort
+        self.ending != Ending::Abort || self.farewell.is_some()
     }
 
     /// Asked while the inner body is pending.

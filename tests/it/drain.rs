@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::future::{pending, poll_fn, ready};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
@@ -12,13 +12,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::stream;
 use http::{Method, Request, Response, StatusCode};
-use http_body::{Body, Frame};
+use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, Empty, StreamBody};
 use tokio::time::{Instant, sleep};
 use tower::{Layer, ServiceExt, service_fn};
 use tower_lifeline::drain::{Arrivals, DrainBody, Farewell, Stood};
 use tower_lifeline::reject::RequestId;
-use tower_lifeline::testing::{Script, script, timeline, timeline_for};
+use tower_lifeline::testing::{Script, ScriptError, script, timeline, timeline_for};
 use tower_lifeline::{
     Beat, BoxError, Drain, DrainError, DrainLayer, Ending, HeartbeatLayer, OnDrain, StreamEnd,
 };
@@ -228,6 +228,48 @@ async fn each_protocol_has_its_goodbye() {
     check(with(events(""), Farewell(Beat::event("bye", "1"))), r"'event: bye\ndata: 1\n\n'").await;
     let own = Farewell(Beat::bytes("data: last\n\n"));
     check(with(events(""), own), "last").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_farewell_has_no_place_in_a_length_that_the_client_knows() {
+    let bye = || Farewell(Beat::event("bye", "1"));
+    let mut response = with(events("0s=a 50s=b"), bye());
+    response.headers_mut().insert("content-length", "22".parse().unwrap());
+    assert_eq!(drawn(response).await, format!("0s=a 40s={CUT}"));
+}
+
+/// It has between 10 and 20 bytes.
+struct Roughly(Script);
+
+impl Body for Roughly {
+    type Data = Bytes;
+    type Error = ScriptError;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, ScriptError>>> {
+        Pin::new(&mut self.0).poll_frame(cx)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        let mut hint = SizeHint::new();
+        hint.set_lower(10);
+        hint.set_upper(20);
+        hint
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_body_that_may_say_farewell_promises_no_length() {
+    let drain = prompt();
+    let layer = DrainLayer::new(&drain).ending(Ending::Abort);
+    let response = with(events("50s='data: a\\n\\n'"), Farewell(Beat::event("bye", "to all of you")));
+    let body = answer(&layer, Request::new(()), response.map(Roughly)).await.into_body();
+    let hint = body.size_hint();
+    drain.begin();
+    let said = body.collect().await.unwrap().to_bytes().len() as u64;
+    assert!(hint.lower() <= said && hint.upper().is_none_or(|upper| said <= upper), "{said} in {hint:?}");
 }
 
 #[tokio::test(start_paused = true)]
