@@ -38,7 +38,10 @@ pub(crate) struct Origin<'a> {
 /// Whether a message is framed in a way that this program can undo. What it has not decoded it must not pass on under a
 /// header that does not say so (RFC 9112, section 6.1).
 pub(crate) fn can_be_framed(headers: &HeaderMap) -> bool {
-    headers.get_all(TRANSFER_ENCODING).iter().all(|coding| coding.as_bytes().eq_ignore_ascii_case(b"chunked"))
+    let mut codings = headers.get_all(TRANSFER_ENCODING).iter();
+    let chunked = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"chunked");
+    // Nobody may chunk a message twice, and only the outer chunks would be undone.
+    codings.next().is_none_or(chunked) && codings.next().is_none()
 }
 
 /// The protocol that a client wants to change to, where it may.
@@ -301,6 +304,7 @@ mod tests {
             ("transfer-encoding: Chunked", true),
             ("transfer-encoding: gzip, chunked", false),
             ("transfer-encoding: gzip\ntransfer-encoding: chunked", false),
+            ("transfer-encoding: chunked\ntransfer-encoding: chunked", false),
             ("transfer-encoding: identity", false),
             ("transfer-encoding: ", false),
         ] {
