@@ -4,6 +4,8 @@ use bytes::{BufMut, Bytes, BytesMut};
 
 use crate::dialect::sse::encode::DataLines;
 
+const BOM: &[u8] = b"\xEF\xBB\xBF";
+
 /// What has come of a body, and not been given on.
 #[derive(Debug)]
 pub(super) struct Text {
@@ -51,6 +53,10 @@ impl Text {
                 if self.kept.len().max(self.frames) <= self.most {
                     return Pushed::Kept;
                 }
+                // There is nothing to write yet, and nothing to take back. But it was read for long enough in one turn.
+                if BOM.starts_with(&self.kept) {
+                    return Pushed::Part(Bytes::new());
+                }
                 let (lines, event) = begin(name_line, &self.kept);
                 self.kept.clear();
                 self.form = Form::Lines(lines);
@@ -96,7 +102,7 @@ impl Text {
 
 /// A BOM is none in the middle of a stream.
 fn begin(name_line: &str, text: &[u8]) -> (DataLines, BytesMut) {
-    let text = text.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(text);
+    let text = text.strip_prefix(BOM).unwrap_or(text);
     let mut event = BytesMut::with_capacity(name_line.len() + text.len() + 8);
     let mut lines = DataLines::default();
     if !text.is_empty() {
@@ -152,6 +158,19 @@ mod tests {
         assert!(!text.is_out());
         assert_eq!(text.push(b"c"), Pushed::Part(Bytes::from_static(b"data: abc")));
         assert!(text.is_out());
+    }
+
+    #[test]
+    fn an_event_that_has_no_bytes_yet_has_not_begun() {
+        let event = || Text::event("event: message\n", 1);
+        assert_eq!(given(event(), &["", "", "{}"]), ["", "event: message\ndata: {}", "\n\n"]);
+        let mut text = event();
+        assert_eq!(text.push(b"\xEF"), Pushed::Kept);
+        for piece in [b"\xBB", b"\xBF"] {
+            assert_eq!(text.push(piece), Pushed::Part(Bytes::new()));
+            assert!(!text.is_out());
+        }
+        assert_eq!(text.push(b"{}"), Pushed::Part(Bytes::from_static(b"event: message\ndata: {}")));
     }
 
     #[test]
