@@ -27,6 +27,7 @@ use tower_lifeline::{
     StreamEnd, TimeoutBody, TimeoutLayer, Timeouts,
 };
 
+use crate::moves::Moving;
 use crate::support::probe::{Open, Probe};
 
 type AnyBody = UnsyncBoxBody<Bytes, BoxError>;
@@ -467,6 +468,24 @@ async fn a_beat_wakes_the_task_that_asked_last() {
         assert_eq!(second.0.load(Ordering::SeqCst), 1, "{name}");
         assert!(poll(&second).is_ready(), "{name}");
     }
+}
+
+#[tokio::test(start_paused = true)]
+async fn whatever_a_body_waits_for_wakes_the_task_that_asked_last() {
+    for_all(async |label, body, stream, reports_end| {
+        // Beats with jitter are never the same, and a handler that answers when it is asked again does so at once.
+        if ["heartbeat, all settings", "early:", "early, under beats"]
+            .iter()
+            .any(|name| label.starts_with(name))
+        {
+            return;
+        }
+        let open = Open::default();
+        let stays = timeline_for(body(probe(&open, stream, reports_end)), 100 * SECOND).await;
+        let moves = Moving(body(probe(&open, stream, reports_end)));
+        assert_eq!(timeline_for(moves, 100 * SECOND).await, stays, "{label}");
+    })
+    .await;
 }
 
 #[tokio::test(start_paused = true)]

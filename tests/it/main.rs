@@ -12,6 +12,7 @@ mod heartbeat;
 mod inference;
 mod laws;
 mod model;
+mod moves;
 mod observe;
 mod pace;
 mod rules;
