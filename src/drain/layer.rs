@@ -120,6 +120,10 @@ impl DrainLayer {
         &self.plan.drain
     }
 
+    pub(crate) fn any_age(self) -> Self {
+        self.with(|plan| plan.max_age = None)
+    }
+
     pub(crate) fn age(&self) -> Option<Duration> {
         self.plan.max_age
     }

@@ -59,11 +59,15 @@ impl LifelineBuilder {
             early: self.early.as_ref().map(EarlyLayer::threshold),
             age,
         })?;
+        let given = match &self.max_age {
+            Choice::Off => self.drain.map(DrainLayer::any_age),
+            Choice::Ours | Choice::Given(_) => self.drain,
+        };
         let early_beats = heartbeat.as_ref().map(|heartbeat| heartbeat.settings().clone());
         Ok(Lifeline::new(Layers {
             observer: self.observer,
             stall: self.stall,
-            drain: drain(preset, self.drain, age.or(self.max_age.or(|| budget.max_age)))?,
+            drain: drain(preset, given, age.or(self.max_age.or(|| budget.max_age)))?,
             early: self.early.map(|layer| early(preset, layer, early_beats.as_ref())),
             deadlines: self.deadlines.unwrap_or_else(|| preset.deadlines()),
             heartbeat: heartbeats(preset, heartbeat),

@@ -105,7 +105,7 @@ impl LifelineBuilder {
         self
     }
 
-    /// Streams may become as old as they like, whatever the path.
+    /// Streams may become as old as they like, whatever the path and the [drain](Self::drain)'s layer say.
     pub fn any_age(mut self) -> Self {
         self.max_age = Choice::Off;
         self

@@ -14,8 +14,8 @@ use tower_lifeline::observe::{EndCause, Observer, StreamReport};
 use tower_lifeline::stack::LifelineRequestBody;
 use tower_lifeline::testing::{Script, script, timeline};
 use tower_lifeline::{
-    Drain, EarlyLayer, Gate, Heartbeat, Hop, HopPath, Lifeline, LifelineBody, LifelineBuilder, StallLayer,
-    Timeouts,
+    Drain, DrainLayer, EarlyLayer, Gate, Heartbeat, Hop, HopPath, Lifeline, LifelineBody, LifelineBuilder,
+    StallLayer, Timeouts,
 };
 
 use crate::support::probe::{Open, Probe};
@@ -184,6 +184,17 @@ async fn a_path_brings_beats_and_an_age() {
 
     let answer = stacked(asked().any_age(), 0, "0s=a 400s=end").oneshot(request()).await.unwrap();
     assert!(timeline(answer.into_body()).await.ends_with("400s=end"));
+}
+
+#[tokio::test(start_paused = true)]
+async fn any_age_is_any_age_for_a_drain_layer_that_has_one_too() {
+    let layer = || DrainLayer::new(&Drain::new().retry(Duration::ZERO)).max_age(s(10)).jitter(Duration::ZERO);
+    let drawn = async |asked: LifelineBuilder| {
+        let answer = stacked(asked.without_heartbeat(), 0, "0s=a 60s=end").oneshot(request()).await.unwrap();
+        timeline(answer.into_body()).await
+    };
+    assert_eq!(drawn(Lifeline::sse().drain(layer())).await, r"0s=a 10s='retry: 0\n\n' 10s=end");
+    assert_eq!(drawn(Lifeline::sse().drain(layer()).any_age()).await, "0s=a 60s=end");
 }
 
 #[tokio::test(start_paused = true)]
