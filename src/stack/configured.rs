@@ -229,9 +229,10 @@ impl Config {
             return match depth.map(|_| Key::GateQueue).or(wait.map(|_| Key::GateWait)) {
                 None => Ok(None),
                 Some(key) => Err(ConfigError::new(format!(
-                    "{}: a queue needs a gate, and {} is not set",
+                    "{}: a queue needs a gate, and {} is {}",
                     key.name(),
-                    Key::GateLimit.name()
+                    Key::GateLimit.name(),
+                    if self.get(Key::GateLimit).is_some() { "off" } else { "not set" }
                 ))),
             };
         };

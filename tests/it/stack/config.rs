@@ -57,6 +57,10 @@ fn what_is_refused_and_why() {
         ),
         (&[("gate_queue", "64")], "gate_queue: a queue needs a gate, and gate_limit is not set"),
         (&[("gate_wait", "5s")], "gate_wait: a queue needs a gate, and gate_limit is not set"),
+        (
+            &[("gate_limit", "off"), ("gate_queue", "64")],
+            "gate_queue: a queue needs a gate, and gate_limit is off",
+        ),
         (&[("gate_limit", "8"), ("gate_queue", "off")], "gate_queue: expected a whole number, got \"off\""),
         (&[("gate_limit", "8"), ("gate_wait", "off")], &format!("gate_wait: {time}, got \"off\"")),
         (&[("early", "10")], &format!("early: {off}, got \"10\"")),
