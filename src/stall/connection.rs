@@ -36,8 +36,8 @@ enum Task {
 }
 
 impl ConnectionHandle {
-    /// Reads and writes fail from now on, the pending ones included; so do a flush and a shutdown that have to wait. What has been written before may still reach the
-    /// client.
+    /// Reads and writes fail from now on, the pending ones included; so do a flush and a shutdown that have to wait. What
+    /// has been written before may still reach the client.
     pub fn abort(&self) {
         let tasks = {
             let mut tasks = self.0.lock();

@@ -107,7 +107,8 @@ impl Timeouts {
         Ok(self)
     }
 
-    /// Limits the whole exchange, over the queue of a gate, handler and body; noticed on a body that is always ready, too. `Duration::MAX` is no limit.
+    /// Limits the whole exchange: the wait in a gate's queue, the handler and the body, also a body that is always ready.
+    /// `Duration::MAX` is no limit.
     ///
     /// # Panics
     ///
