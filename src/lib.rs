@@ -42,7 +42,6 @@
 //! | [`EarlyLayer`] | bytes on the wire while the handler still thinks: an early head, beats, and the answer when it comes |
 //! | [`ObserveLayer`] | reports who ended each stream and why, and names what on the way cuts them |
 //! | [`StallLayer`] | takes the body away from a client that has stopped reading, and its permit with it |
-//!
 //! | [`Lifeline`] | all of them in the one right order, as one service with one body; presets for SSE, LLM, MCP and gRPC |
 //!
 //! [`guide`] says which of them, in which order and with which numbers.
