@@ -56,7 +56,8 @@
 //! | a stream's moment has come, and it stands between two events | it says its goodbye and ends |
 //! | the same inside an event | the event is finished first |
 //! | an event is not finished at the deadline | the body fails with a [`DrainError`] |
-//! | a stream is always ready | it leaves within 64 frames or 256 KiB |
+//! | a stream is always ready | it leaves within 64 frames or 256 KiB; in gRPC a message later, for behind the first one may be its own trailers |
+//! | its last frame comes when it is to leave | it has finished, and says no goodbye |
 //! | a stream would rather finish ([`OnDrain::Finish`]), or is in no format with known boundaries, or has said its length | it goes on to its own end, at the latest to the deadline |
 //! | a gRPC call is at its end | its own trailers are passed on |
 //! | a handler has not answered at the deadline | 503 in the caller's protocol, and the handler is dropped |

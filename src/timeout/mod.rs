@@ -61,6 +61,7 @@
 //! | the same behind the head | the handler gets a [`TimeoutError`] from the body |
 //! | the first-byte, inter-chunk or total limit is reached behind the head | the body ends as the table below says |
 //! | the body is always ready | the total limit is looked at each 64 frames or 256 KiB |
+//! | the body's last frame comes behind the total | it is whole, and ends as it would |
 //! | the inner body fails right behind a frame | the error comes 5 ms after the frame, or hyper would throw the frame away |
 //! | two limits are reached at the same instant | the narrower phase is named |
 //! | the body is dropped | nothing is left: nothing is spawned |
