@@ -25,7 +25,7 @@ pub(crate) struct Notes {
     pub(crate) verdict: Option<Verdict>,
     /// It waits in a gate's queue.
     pub(crate) queued: bool,
-    /// How long it has waited there.
+    /// How long it has waited there, whatever came of it.
     pub(crate) waited: Duration,
     pub(crate) beats: Beats,
     /// The shortest of the heartbeats' intervals.
@@ -95,11 +95,15 @@ impl Journal {
         self.notes().queued = true;
     }
 
-    /// It has its permit, after so long.
-    pub(crate) fn admitted(&self, waited: Duration) {
+    /// It has its permit.
+    pub(crate) fn admitted(&self) {
+        self.notes().queued = false;
+    }
+
+    /// It has waited for a permit for so long, and does not any more.
+    pub(crate) fn waited(&self, time: Duration) {
         let mut notes = self.notes();
-        notes.queued = false;
-        notes.waited += waited;
+        notes.waited = notes.waited.saturating_add(time);
     }
 
     /// A heartbeat with this interval has ended.
@@ -209,7 +213,8 @@ mod tests {
         journal.beaten(beats(3, 1, 0), seconds(15));
         journal.beaten(beats(u32::MAX, 0, 2), seconds(20));
         journal.queued();
-        journal.admitted(seconds(2));
+        journal.waited(seconds(2));
+        journal.admitted();
         journal.stalled(seconds(1));
         journal.stall_cut(seconds(30));
         let notes = journal.read();

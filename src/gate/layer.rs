@@ -257,8 +257,8 @@ where
                     let Waiter { mut service, mut request, place, .. } = *waiter;
                     let next = match outcome {
                         Ok(permit) => {
-                            if let Some(journal) = Journal::of(request.extensions()) {
-                                journal.admitted(now().saturating_duration_since(place.arrived));
+                            if let Some(journal) = &place.journal {
+                                journal.admitted();
                             }
                             request.extensions_mut().insert(Arrived(place.arrived));
                             State::admitted(request, Some(permit), &mut service, &place.gate)
@@ -336,16 +336,18 @@ struct Place {
     arrived: Instant,
     timer: Option<Pin<Box<Timer>>>,
     position: Option<QueuePosition>,
+    journal: Option<Journal>,
 }
 
 impl Place {
     fn new(gate: Arc<Inner>, key: Option<KeyGuard>, extensions: &Extensions) -> Self {
         let deadline = extensions.get::<Deadline>().map(Deadline::instant);
         let position = extensions.get::<QueuePosition>().cloned();
-        if let Some(journal) = Journal::of(extensions) {
+        let journal = Journal::of(extensions);
+        if let Some(journal) = &journal {
             journal.queued();
         }
-        Self { gate, ticket: None, key, deadline, arrived: now(), timer: None, position }
+        Self { gate, ticket: None, key, deadline, arrived: now(), timer: None, position, journal }
     }
 
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<Result<Permit, Shed>> {
@@ -413,6 +415,9 @@ impl Drop for Place {
         }
         if let Some(position) = &self.position {
             position.set(None);
+        }
+        if let Some(journal) = &self.journal {
+            journal.waited(now().saturating_duration_since(self.arrived));
         }
     }
 }

@@ -63,7 +63,7 @@ pub struct StreamReport {
     pub age: Duration,
     /// How long nobody had written anything when it ended. Zero when the last bytes were not waited for again.
     pub silence: Duration,
-    /// How long it has waited for a permit.
+    /// How long it has waited for a permit, whether or not it got one.
     pub queued: Duration,
     /// How long its client did not read, as far as somebody watches for that.
     pub stalled: Duration,
