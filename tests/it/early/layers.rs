@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use http_body_util::{BodyExt, Full};
 use tower_lifeline::early::{EarlyStats, ErrorEvent, ErrorFormat, FailureKind, TellPosition};
 use tower_lifeline::gate::{QueuePosition, ReplayBody};
+use tower_lifeline::observe::{ObserveLayer, Observer};
 use tower_lifeline::reject::{Ending, RequestId};
 use tower_lifeline::testing::timeline_for;
 use tower_lifeline::{
@@ -329,4 +330,29 @@ async fn the_layer_stands_in_front_of_an_axum_app() {
     let plain = Request::get("/").body(Full::<Bytes>::default()).unwrap();
     let answer = app.oneshot(plain).await.unwrap();
     assert_eq!(drawn(answer).await, r#"200 application/json: 0s='{"answer":42}' 0s=end"#);
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_adaptive_heartbeat_stays_below_the_idle_timer_that_cuts_early_streams() {
+    let observer = Observer::new();
+    let heartbeat = Heartbeat::adaptive(s(2), s(60));
+    let pace = heartbeat.pace().unwrap();
+    (0..9).for_each(|_| pace.probe());
+    let service = ObserveLayer::new(&observer).layer(
+        layer().heartbeat(heartbeat).layer(service_fn(|_: Request<_>| after(s(75), || Ok(bare(204))))),
+    );
+    let line = async || drawn(service.clone().oneshot(get()).await.unwrap()).await;
+    assert_eq!(line().await, format!("{EARLY}0s=: 60s=: 65s=end"));
+    for number in 0..20 {
+        // Their clients are cut behind the first beat, before the handler has said anything.
+        let mut body = service.clone().oneshot(get()).await.unwrap().into_body();
+        let reads = async { while body.frame().await.is_some() {} };
+        assert!(tokio::time::timeout(s(20) + Duration::from_millis(number), reads).await.is_err());
+    }
+    assert_eq!(
+        line().await,
+        format!("{EARLY}0s=: 10.004s=: 20.008s=: 30.012s=: 40.016s=: 50.02s=: 60.024s=: 65s=end")
+    );
+    observer.forget();
+    assert_eq!(line().await, format!("{EARLY}0s=: 60s=: 65s=end"));
 }
