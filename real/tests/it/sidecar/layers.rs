@@ -80,6 +80,7 @@ async fn a_client_that_stops_reading_does_not_keep_the_upstream() {
     let flood = [b"data: ", &[b'.'; 16 * 1024][..], b"\n\n"].concat();
     in_time(async { while tcp.write_all(&flood).await.is_ok() {} }).await;
     in_time(sidecar.reports("lifeline_streams_open{route=\"\"} 0")).await;
+    in_time(sidecar.reports(r#"cause="stalled",by="timer",when="streaming"} 1"#)).await;
 }
 
 #[tokio::test]
