@@ -71,7 +71,7 @@ pub struct StreamReport {
     pub bytes: u64,
     /// In so many frames.
     pub frames: u64,
-    /// So many of which ended an event, a line or a gRPC message. Those that begin with a comment do not count.
+    /// So many of which ended where an event, a line or a gRPC message does. Those that begin with a comment do not count.
     pub events: u64,
     /// Its heartbeats.
     pub beats: Beats,
