@@ -7,6 +7,7 @@ pub mod guest;
 pub mod mcp;
 pub mod process;
 pub mod proxies;
+pub mod relay;
 pub mod server;
 pub mod sidecar;
 pub mod streams;

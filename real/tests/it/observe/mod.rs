@@ -23,6 +23,7 @@ use real::client::{Client, Reading, in_time};
 use real::guest::{Guest, Leaving, Upload};
 use real::process::find;
 use real::proxies::{patient_haproxy, patient_nginx};
+use real::relay::Relay;
 use real::server::Server;
 use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 use tokio::time::{sleep, timeout};

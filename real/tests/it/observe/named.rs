@@ -67,6 +67,20 @@ async fn haproxy_that_cuts_after_four_seconds_is_named() {
     is_near(&finding, FindingKind::IdleTimer, Duration::from_secs(4));
 }
 
+/// Heartbeats save the streams behind the one, and not those behind the other.
+#[tokio::test]
+async fn a_lifetime_cap_is_told_from_an_idle_timer() {
+    for path in ["/events", "/beating"] {
+        let (observer, mut reports) = observed();
+        let server = Server::start(falling_silent(&observer)).await;
+        let relay = Relay::start(server.at, Duration::from_secs(3)).await;
+        let finding = found(&observer, &mut reports, relay.at, path).await;
+        is_near(&finding, FindingKind::LifetimeCap, Duration::from_secs(3));
+        let beat = (path == "/beating").then_some(Duration::from_millis(300));
+        assert_eq!(finding.beat, beat, "{finding}");
+    }
+}
+
 /// The negative control: people who leave one after the other, and no proxy at all.
 #[tokio::test]
 async fn without_a_proxy_nothing_is_named() {
