@@ -63,11 +63,15 @@ impl LifelineBuilder {
             Choice::Off => self.drain.map(DrainLayer::any_age),
             Choice::Ours | Choice::Given(_) => self.drain,
         };
+        let drain = drain(preset, given, age.or(self.max_age.or(|| budget.max_age)))?;
+        if let Some(gate) = &self.gate {
+            self.gate_sizes.apply(gate);
+        }
         let early_beats = heartbeat.as_ref().map(|heartbeat| heartbeat.settings().clone());
         Ok(Lifeline::new(Layers {
             observer: self.observer,
             stall: self.stall,
-            drain: drain(preset, given, age.or(self.max_age.or(|| budget.max_age)))?,
+            drain,
             early: self.early.map(|layer| early(preset, layer, early_beats.as_ref())),
             deadlines: self.deadlines.unwrap_or_else(|| preset.deadlines()),
             heartbeat: heartbeats(preset, heartbeat),

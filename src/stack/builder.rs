@@ -31,7 +31,26 @@ pub struct LifelineBuilder {
     pub(super) heartbeat: Choice<HeartbeatLayer>,
     pub(super) request_body: Choice<RequestBodyTimeoutLayer>,
     pub(super) gate: Option<Gate>,
+    pub(super) gate_sizes: GateSizes,
     pub(super) timeouts: Option<TimeoutLayer>,
+}
+
+/// What a gate that was given is to be resized to. It may be in use, so that is done when nothing can go wrong any more.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct GateSizes {
+    pub(super) limit: Option<usize>,
+    pub(super) depth: Option<usize>,
+}
+
+impl GateSizes {
+    pub(super) fn apply(self, gate: &Gate) {
+        if let Some(limit) = self.limit {
+            gate.resize(limit);
+        }
+        if let Some(depth) = self.depth {
+            gate.resize_queue(depth);
+        }
+    }
 }
 
 /// What a preset has, too.
@@ -67,6 +86,7 @@ impl LifelineBuilder {
             heartbeat: Choice::Ours,
             request_body: Choice::Ours,
             gate: None,
+            gate_sizes: GateSizes::default(),
             timeouts: None,
         }
     }
@@ -153,6 +173,7 @@ impl LifelineBuilder {
     /// How many requests are in flight, up to the end of their response bodies. Default: any number.
     pub fn gate(mut self, gate: Gate) -> Self {
         self.gate = Some(gate);
+        self.gate_sizes = GateSizes::default();
         self
     }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::builder::{Choice, LifelineBuilder};
+use super::builder::{Choice, GateSizes, LifelineBuilder};
 use super::layer::Lifeline;
 use crate::ConfigError;
 use crate::config::{Config, Key, Value};
@@ -35,7 +35,8 @@ impl Lifeline {
 }
 
 impl LifelineBuilder {
-    /// Changes what these settings name, and leaves everything else as it is.
+    /// Changes what these settings name, and leaves everything else as it is. A [gate](Self::gate) that was given stays
+    /// that one, and gets its new size when all of the stack is [built](Self::build).
     ///
     /// # Errors
     ///
@@ -158,6 +159,7 @@ impl LifelineBuilder {
     fn gate_by(&mut self, config: &Config) -> Result<(), ConfigError> {
         if config.get(Key::GateLimit) == Some(&Value::Off) {
             self.gate = None;
+            self.gate_sizes = GateSizes::default();
         }
         let Some(given) = &self.gate else {
             self.gate = config.gate()?;
@@ -166,10 +168,10 @@ impl LifelineBuilder {
         // Who has given a gate has a handle of it, so that one stays what it is.
         if let Some(limit) = count(config, Key::GateLimit) {
             Gate::try_new(limit).map_err(|error| at(Key::GateLimit, &error))?;
-            given.resize(limit);
+            self.gate_sizes.limit = Some(limit);
         }
         if let Some(depth) = count(config, Key::GateQueue) {
-            given.resize_queue(depth);
+            self.gate_sizes.depth = Some(depth);
         }
         let (wait, longest) = (time(config, Key::GateWait).flatten(), given.longest_wait());
         match wait.filter(|wait| *wait != longest) {

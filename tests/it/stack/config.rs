@@ -131,6 +131,25 @@ fn what_contradicts_a_handle_that_was_given() {
 }
 
 #[test]
+fn a_gate_that_is_in_use_changes_only_with_a_stack_that_is_built() {
+    let gate = Gate::new(4);
+    let asked = |pairs: Pairs<'_>| {
+        let config = Config::from_pairs(pairs.iter().copied()).unwrap();
+        Lifeline::sse().gate(gate.clone()).configured(&config)
+    };
+    assert!(asked(&[("gate_limit", "9"), ("gate_wait", "9s")]).is_err());
+    assert!(asked(&[("gate_limit", "9"), ("max_age", "0s")]).unwrap().build().is_err());
+    assert!(asked(&[("gate_limit", "9"), ("early", "30s")]).unwrap().build().is_err());
+    let fits = asked(&[("gate_limit", "9")]).unwrap();
+    assert_eq!(gate.stats().limit, 4, "nothing has been built");
+    let other = Gate::new(5);
+    let replaced = fits.clone().gate(other.clone()).build().unwrap();
+    assert_eq!((gate.stats().limit, replaced.gate().unwrap().stats().limit), (4, 5));
+    fits.build().unwrap();
+    assert_eq!((gate.stats().limit, other.stats().limit), (9, 5));
+}
+
+#[test]
 fn a_file_says_the_same_in_any_notation_of_serde() {
     let text =
         r#"{ "preset": "llm", "heartbeat": "10s", "gate_limit": 512, "path_hops": ["nginx", "AWS ALB"] }"#;
