@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use bytes::Bytes;
-use futures_util::{StreamExt, stream};
+use futures_util::{StreamExt, TryFutureExt, stream};
 use http::{Request, Response};
 use http_body::Frame;
 use http_body_util::{BodyExt, Empty, StreamBody};
@@ -27,12 +27,10 @@ async fn serve(listener: TcpListener, lifeline: Lifeline) -> Result<(), BoxError
         let (socket, _) = listener.accept().await?;
         socket.set_nodelay(true)?;
         let service = TowerToHyperService::new(service.clone());
-        tokio::spawn(async move {
-            let builder = Builder::new(TokioExecutor::new());
-            if let Err(error) = builder.serve_connection(TokioIo::new(socket), service).await {
-                eprintln!("a connection has failed: {error}");
-            }
-        });
+        let builder = Builder::new(TokioExecutor::new());
+        let connection = builder.serve_connection(TokioIo::new(socket), service).into_owned();
+        // Not in an `async` block: there rustc does not get along with services whose errors are `BoxError`s.
+        tokio::spawn(connection.map_err(|error| eprintln!("a connection has failed: {error}")));
     }
 }
 

@@ -62,6 +62,40 @@
 //! Nothing is added to a stream but its end: trailers with a status. `grpc-timeout` is believed, and kept a little earlier
 //! than tonic's own timer would.
 //!
+//! # hyper by hand
+//!
+//! `examples/hyper_server.rs` serves a stack with hyper alone. Spawn the connection as it is, not inside of an `async` block:
+//!
+//! ```
+//! # use bytes::Bytes;
+//! # use http::{Request, Response};
+//! # use http_body_util::{BodyExt, Full, combinators::BoxBody};
+//! # use tower::{ServiceBuilder, service_fn};
+//! # use tower_lifeline::{BoxError, Lifeline};
+//! # type Answer = Result<Response<BoxBody<Bytes, BoxError>>, BoxError>;
+//! use hyper_util::rt::{TokioExecutor, TokioIo};
+//! use hyper_util::server::conn::auto::Builder;
+//! use hyper_util::service::TowerToHyperService;
+//!
+//! # async fn serve(listener: tokio::net::TcpListener, lifeline: Lifeline) -> Result<(), BoxError> {
+//! let service = ServiceBuilder::new().layer(lifeline).service(service_fn(|_: Request<_>| async {
+//!     Answer::Ok(Response::new(Full::new(Bytes::from("hello")).map_err(BoxError::from).boxed()))
+//! }));
+//! let (socket, _) = listener.accept().await?;
+//! let service = TowerToHyperService::new(service);
+//! let connection = Builder::new(TokioExecutor::new()).serve_connection(TokioIo::new(socket), service).into_owned();
+//! tokio::spawn(connection);
+//! # Ok(()) }
+//! ```
+//!
+//! Within `tokio::spawn(async move { … connection.await … })` rustc may say "implementation of `From` is not general enough",
+//! where errors are [`BoxError`](crate::BoxError)s and the service is a closure or boxed. In an `async` block it forgets that the
+//! error in the box is `'static`, and then cannot prove that the box converts into itself
+//! ([rust-lang/rust#110338](https://github.com/rust-lang/rust/issues/110338)). hyper asks for that conversion of services'
+//! errors without this crate, too; the stack asks for it of the bodies' as well, because it tells them in the stream. The
+//! same goes for a stack that is called in such a block: spawn `service.oneshot(request)` as it is. Where that cannot be,
+//! handlers that are `async fn`s, or errors of a type of their own, do.
+//!
 //! # Nested by hand
 //!
 //! The same layers nested in the same order draw the same; a test compares thousands of random ones. Two things differ.

@@ -10,14 +10,16 @@ use axum::{Json, Router};
 use bytes::Bytes;
 use futures_util::stream;
 use http::StatusCode;
+use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper_util::rt::{TokioExecutor, TokioIo};
-use tower::{ServiceBuilder, ServiceExt, service_fn};
+use tower::{Layer, ServiceBuilder, ServiceExt, service_fn};
 use tower_lifeline::stack::LifelineRequestBody;
 use tower_lifeline::testing::timeline;
 use tower_lifeline::{
-    Deadline, Drain, EarlyLayer, Gate, Heartbeat, Lifeline, Observer, StallLayer, StreamReport, Timeouts,
+    BoxError, Deadline, Drain, EarlyLayer, Gate, Heartbeat, Lifeline, Observer, StallLayer, StreamReport,
+    Timeouts,
 };
 
 fn everything() -> Lifeline {
@@ -90,5 +92,29 @@ async fn it_stands_around_a_service_of_hyper() {
     let request = http::Request::post("/").body(Full::new(Bytes::from_static(b"hello"))).unwrap();
     let answer = send.send_request(request).await.unwrap();
     assert_eq!(answer.headers()["content-length"], "5");
+    assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "hello");
+}
+
+/// In an `async` block rustc refuses both: see the documentation of the stack.
+#[tokio::test(start_paused = true)]
+async fn what_is_spawned_as_it_is_may_have_boxed_errors() {
+    type Answer = Result<http::Response<BoxBody<Bytes, BoxError>>, BoxError>;
+    let hello = || Full::new(Bytes::from_static(b"hello")).map_err(BoxError::from).boxed();
+    let handler =
+        service_fn(move |_: http::Request<_>| async move { Answer::Ok(http::Response::new(hello())) });
+    let service = ServiceBuilder::new().layer(everything()).service(handler);
+    let (client, server) = tokio::io::duplex(4_096);
+    let hyper = hyper_util::service::TowerToHyperService::new(service);
+    let builder = hyper_util::server::conn::auto::Builder::new(TokioExecutor::new());
+    tokio::spawn(builder.serve_connection(TokioIo::new(server), hyper).into_owned());
+    let (mut send, connection) = hyper::client::conn::http1::handshake(TokioIo::new(client)).await.unwrap();
+    tokio::spawn(connection);
+    let answer = send.send_request(http::Request::new(Full::<Bytes>::default())).await.unwrap();
+    assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "hello");
+
+    let handler =
+        service_fn(move |_: http::Request<_>| async move { Answer::Ok(http::Response::new(hello())) });
+    let called = everything().layer(handler).oneshot(http::Request::new(Full::<Bytes>::default()));
+    let answer = tokio::spawn(called).await.unwrap().unwrap();
     assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "hello");
 }
