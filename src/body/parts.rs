@@ -205,7 +205,7 @@ impl Parts {
         }
     }
 
-    /// Tells the end, once: what has been told is gone.
+    /// Tells the end. What is told by being there is told by [`leave`](Self::leave), or when all of it is dropped.
     #[inline]
     pub(crate) fn ended(&mut self, memory: Option<&Memory>, end: StreamEnd) {
         if let Some(plan) = self.heartbeat.take() {
@@ -217,14 +217,21 @@ impl Parts {
             }
         }
         self.timeouts = None;
-        if let Some(mut stay) = self.more.as_mut().and_then(|more| more.drain.take()) {
-            if let (StreamEnd::Dropped, Some(journal)) = (end, self.journal()) {
-                // Nobody asks a stream whose client does not read: the server's end cuts it.
-                if stay.is_overdue(timer::now()) {
-                    journal.drain_cut();
-                }
+        if let (Some(stay), StreamEnd::Dropped, Some(journal)) = (self.drain(), end, self.journal()) {
+            // Nobody asks a stream whose client does not read: the server's end cuts it.
+            if stay.is_overdue(timer::now()) {
+                journal.drain_cut();
             }
+        }
+        if let Some(stay) = self.drain_mut() {
             stay.ended(end);
+        }
+    }
+
+    /// There is nothing left for which a drain would have to wait.
+    pub(crate) fn leave(&mut self) {
+        if let Some(more) = &mut self.more {
+            more.drain = None;
         }
     }
 }

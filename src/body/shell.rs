@@ -20,7 +20,7 @@ use crate::reject::Said;
 pin_project! {
     /// A body with parts.
     pub(crate) struct Shell<B: Body> {
-        // Gone at the end, and with it whatever it holds.
+        // Gone at the end, and with it whatever it holds; before the parts, of which one says that all of it has gone.
         #[pin]
         inner: Option<B>,
         parts: Parts,
@@ -476,6 +476,8 @@ impl<B: Body<Data = Bytes>> Shell<B> {
         if let Some(report) = this.parts.take_report() {
             report.ended(end, this.facts.take_written());
         }
+        // Behind all of that: a server that waits for it may end now.
+        this.parts.leave();
     }
 }
 

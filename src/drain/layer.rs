@@ -242,7 +242,7 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut state = self.project().state;
         loop {
-            let answer = match state.as_mut().project() {
+            let (answer, _leaves) = match state.as_mut().project() {
                 StateProj::Untold { inner } => {
                     return inner.poll(cx).map_ok(|response| response.map(DrainBody::untold));
                 }
@@ -266,7 +266,7 @@ where
                                 }
                             });
                         }
-                        (_, Some(exchange)) => exchange.cut(),
+                        (_, Some(mut exchange)) => (exchange.cut(), exchange),
                         (_, None) => return Poll::Pending,
                     }
                 }
@@ -278,7 +278,7 @@ where
                     };
                 }
             };
-            // The handler goes with the state that held it.
+            // The handler goes with the state that held it, and before it is said to have gone.
             state.set(State::Refused { answer: Some(answer) });
         }
     }
@@ -309,9 +309,9 @@ impl Exchange {
         timer.as_mut().poll_at(by, cx).is_ready()
     }
 
-    fn cut(mut self) -> Response<Bytes> {
+    fn cut(&mut self) -> Response<Bytes> {
         self.guest.goes(Went::Cut);
-        if let Some(journal) = self.journal {
+        if let Some(journal) = &self.journal {
             journal.drain_cut();
         }
         self.plan.drain.inner.cut(&self.caller)

@@ -474,6 +474,52 @@ async fn it_is_finished_when_the_last_has_gone() {
     reader.await.unwrap();
 }
 
+/// Counts those who are here when it is dropped.
+struct Present(Drain, Arc<AtomicUsize>);
+
+impl Drop for Present {
+    fn drop(&mut self) {
+        self.1.store(self.0.report().present, Ordering::SeqCst);
+    }
+}
+
+/// How many are said to be here when a handler, or the body that it answers with, is dropped.
+async fn present_at_the_drop(media_type: &str, answers: Option<&str>) -> usize {
+    let (drain, here) = (prompt(), Arc::new(AtomicUsize::new(0)));
+    let service = DrainLayer::new(&drain).layer(service_fn(|_: Request<()>| {
+        let held = Present(drain.clone(), Arc::clone(&here));
+        async move {
+            let text = match answers {
+                Some(text) => text,
+                None => pending().await,
+            };
+            let stream = script(text).map_frame(move |frame| {
+                let _ = &held;
+                frame
+            });
+            Ok::<_, Infallible>(Response::builder().header("content-type", media_type).body(stream).unwrap())
+        }
+    }));
+    begin_after(&drain, 10);
+    // It is left in the middle of the drain.
+    let read = async { timeline(service.oneshot(Request::new(())).await.unwrap().into_body()).await };
+    let until = if answers.is_some() { s(20) } else { s(60) };
+    let _ = tokio::time::timeout(until, read).await;
+    drain.finished().await;
+    here.load(Ordering::SeqCst)
+}
+
+#[tokio::test(start_paused = true)]
+async fn who_has_gone_has_dropped_what_it_held() {
+    let mut present = BTreeMap::new();
+    present.insert("ends", present_at_the_drop("text/event-stream", Some("0s=a 5s=end")).await);
+    present.insert("says goodbye", present_at_the_drop("text/event-stream", Some("0s=a")).await);
+    present.insert("is left", present_at_the_drop("text/plain", Some("0s=a")).await);
+    present.insert("fails", present_at_the_drop("text/plain", Some("0s=a 15s=error(broken)")).await);
+    present.insert("is cut before the answer", present_at_the_drop("text/plain", None).await);
+    assert!(present.values().all(|count| *count == 1), "{present:?}");
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_server_is_bounded() {
     let drain = prompt();
