@@ -66,7 +66,7 @@
 //! | all have gone | [`finished`](Drain::finished) gives its report; so it does when the deadline and the [`grace`](Drain::grace) have passed |
 //! | a stream is as old as [`max_age`](DrainLayer::max_age) | it leaves in the same way, but is never cut |
 //! | the connection is upgraded | it is nobody's guest any more; the handler has to see to its end |
-//! | a body is dropped | its request has gone |
+//! | a body is dropped | its request has gone, when all that the body held has been dropped |
 //!
 //! # Goodbyes
 //!
