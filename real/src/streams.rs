@@ -12,7 +12,7 @@ pub const TYPES: [&str; 4] = ["message", "delta", "naïve", "done"];
 /// All fields, all line endings, cut anywhere, with short silences at the cuts. Ends in an event of the type `done`.
 #[must_use]
 pub fn random(seed: u64) -> Frames {
-    let mut chance = Chance(seed);
+    let mut chance = Chance::new(seed);
     let mut bytes = Vec::new();
     if chance.one_in(4) {
         // Chromium takes a line break right behind a BOM for a part of the next line.
@@ -55,10 +55,15 @@ fn cut(bytes: &[u8], chance: &mut Chance) -> Frames {
 
 /// SplitMix64.
 #[derive(Debug)]
-struct Chance(u64);
+pub struct Chance(u64);
 
 impl Chance {
-    fn below(&mut self, end: usize) -> usize {
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    pub fn below(&mut self, end: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -66,7 +71,7 @@ impl Chance {
         ((mixed ^ (mixed >> 31)) % end as u64) as usize
     }
 
-    fn one_in(&mut self, end: usize) -> bool {
+    pub fn one_in(&mut self, end: usize) -> bool {
         self.below(end) == 0
     }
 
