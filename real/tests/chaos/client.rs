@@ -287,8 +287,8 @@ async fn stream(sender: SendRequest<Bytes>, script: &Script) -> Outcome {
     };
     let begun = Instant::now();
     let mut outcome = Outcome::of(Seen::Cut);
-    let (mut sent, mut left) = (false, false);
-    {
+    let mut sent = false;
+    let left = {
         let mut sending = std::pin::pin!(async {
             let bytes = upload.bytes();
             let _ = match upload {
@@ -310,19 +310,15 @@ async fn stream(sender: SendRequest<Bytes>, script: &Script) -> Outcome {
             tokio::select! {
                 () = &mut sending, if !sent => {
                     sent = true;
-                    left = leaves.is_some_and(|leaves| leaves.when == When::Sent);
+                    if leaves.is_some_and(|leaves| leaves.when == When::Sent) {
+                        break true;
+                    }
                 }
-                () = &mut moment => left = true,
-                wants = &mut reading => {
-                    left = wants;
-                    break;
-                }
-            }
-            if left {
-                break;
+                () = &mut moment => break true,
+                wants = &mut reading => break wants,
             }
         }
-    }
+    };
     if left {
         sender.send_reset(Reason::CANCEL);
         outcome.seen = Seen::Left;

@@ -7,7 +7,7 @@
 //! | failed | the handler or its body fails, or the upload does |
 //! | upstream failed | the same of a relayed body |
 //! | timed out: request gap, request total | the handler reads an upload that is not sent at once |
-//! | timed out: headers | the same, or the handler thinks for longer than the limit |
+//! | timed out: headers | the handler reads an upload, or thinks for longer than the limit |
 //! | timed out: first byte, inter-chunk | the body hangs |
 //! | timed out: total | the body has a total of its own |
 //! | stalled | the client does not read as it can |
@@ -157,10 +157,11 @@ impl Story<'_> {
         };
         let waits = handler.reads && !upload.is_at_once();
         let broken = *upload == Upload::Malformed || leaves.is_some() || connection.is_some();
-        let upload_fails = handler.reads && *upload != Upload::Nothing && (broken || told.drains);
+        let uploads = handler.reads && *upload != Upload::Nothing;
+        let upload_fails = uploads && (broken || told.drains);
         let hangs = events_end == End::Hangs;
         match told.cause {
-            EndCause::Finished => events_end == End::Well && handler.thinks < NEVER,
+            EndCause::Finished => (events_end == End::Well || self.is_no_answer()) && handler.thinks < NEVER,
             EndCause::Abandoned => broken || told.drains || waits,
             EndCause::Failed => {
                 handler.answer == Answer::Error
@@ -169,7 +170,7 @@ impl Story<'_> {
             }
             EndCause::UpstreamFailed => handler.relayed && events_end == End::Fails,
             EndCause::TimedOut(Phase::RequestGap | Phase::RequestTotal) => waits,
-            EndCause::TimedOut(Phase::Headers) => waits || handler.thinks > world::HEADERS,
+            EndCause::TimedOut(Phase::Headers) => uploads || handler.thinks > world::HEADERS,
             EndCause::TimedOut(Phase::FirstByte) => hangs,
             EndCause::TimedOut(Phase::InterChunk) => {
                 hangs && stream.is_some_and(|said| !said.frames.is_empty())
@@ -185,6 +186,12 @@ impl Story<'_> {
             EndCause::Aged => self.world.ages && told.age >= world::AGE * 9 / 10,
             _ => false,
         }
+    }
+
+    /// Behind an early head nothing can be made of it, and nobody looks at its end.
+    fn is_no_answer(&self) -> bool {
+        let early = self.world.early && self.script.accepts_events;
+        early && matches!(self.script.handler.answer, Answer::Lines(_) | Answer::Bytes(_))
     }
 
     /// The server may take away what has been said and not read.

@@ -399,6 +399,6 @@ mod tests {
                 assert!(said.text.boundaries.iter().all(|&at| at <= said.text.said.len()));
             }
         }
-        assert_eq!(faults.len(), 19, "{faults:?}");
+        assert_eq!(faults.len(), 20, "{faults:?}");
     }
 }

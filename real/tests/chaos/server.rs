@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use http::Request;
 use hyper::body::Incoming;
-use hyper::service::service_fn;
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use hyper_util::server::conn::auto;
+use hyper_util::service::TowerToHyperService;
 use socket2::SockRef;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 use tokio::time::timeout;
-use tower::{Layer, ServiceExt};
+use tower::{Layer, ServiceBuilder};
 use tower_lifeline::observe::{Observer, StreamReport};
 use tower_lifeline::stall::AbortableIo;
 use tower_lifeline::{
@@ -195,11 +195,15 @@ impl Server {
             Box::pin(handler::answer(script, request, ledger.wrong.clone()))
         }));
         let ledger = Arc::clone(&self.ledger);
-        let service = service_fn(move |mut request: Request<Incoming>| {
-            ledger.arrived[ledger.place(index(request.uri().path()))].fetch_add(1, SeqCst);
-            request.extensions_mut().insert(handle.clone());
-            lifeline.clone().oneshot(request)
-        });
+        // Counted in the call: hyper may drop a request before.
+        let service = ServiceBuilder::new()
+            .map_request(move |mut request: Request<Incoming>| {
+                ledger.arrived[ledger.place(index(request.uri().path()))].fetch_add(1, SeqCst);
+                request.extensions_mut().insert(handle.clone());
+                request
+            })
+            .service(lifeline);
+        let service = TowerToHyperService::new(service);
         let mut builder = auto::Builder::new(TokioExecutor::new());
         builder
             .http1()
