@@ -152,6 +152,8 @@ async fn play(seed: u64, round: u64, range: Range<u64>, counts: &mut Counts, wro
             counts.drains += 1;
             stopping.spawn(async move { old.stop().await });
         }
+        // Not all of them in one moment.
+        sleep(Duration::from_millis(1)).await;
         let place = families.clone().acquire_owned().await.expect("open");
         let (serving, range) = (Arc::clone(&serving), first..(first + FAMILY).min(range.end));
         clients.spawn(async move {

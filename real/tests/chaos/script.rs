@@ -329,6 +329,21 @@ fn said(chance: &mut Chance, mut text: Text, long: bool) -> Said {
     Said { text, frames, end, knows: chance.one_in(2), total }
 }
 
+impl Said {
+    /// The longest silence that may be between two events.
+    pub fn silence(&self) -> Duration {
+        let (mut longest, mut silence) = (ms(0), ms(0));
+        for (before, end) in &self.frames {
+            silence += *before;
+            longest = longest.max(silence);
+            if self.text.boundaries.contains(end) {
+                silence = ms(0);
+            }
+        }
+        longest
+    }
+}
+
 impl Script {
     /// What is done to it, for a table.
     pub fn faults(&self) -> Vec<&'static str> {

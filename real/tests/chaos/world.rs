@@ -10,14 +10,16 @@ use crate::script::mixed;
 /// So many streams share a gate, and each has a report's labels of its own: there are 256 routes and 64 classes.
 pub const ROUND: u64 = 2_000;
 
-pub const HEADERS: Duration = Duration::from_millis(300);
-pub const FIRST_BYTE: Duration = Duration::from_millis(320);
-pub const INTER_CHUNK: Duration = Duration::from_millis(340);
+pub const HEADERS: Duration = Duration::from_millis(450);
+pub const FIRST_BYTE: Duration = Duration::from_millis(600);
+pub const INTER_CHUNK: Duration = Duration::from_millis(620);
 /// Nobody gets here.
 pub const TOTAL: Duration = Duration::from_secs(45);
 pub const REQUEST_GAP: Duration = Duration::from_millis(250);
 pub const REQUEST_TOTAL: Duration = Duration::from_millis(800);
-pub const STALL: Duration = Duration::from_millis(400);
+pub const STALL: Duration = Duration::from_millis(600);
+/// By so much a busy machine may stretch what a handler does, all together.
+pub const BUSY: Duration = Duration::from_millis(350);
 pub const AGE: Duration = Duration::from_secs(1);
 pub const EARLY: Duration = Duration::from_millis(40);
 
