@@ -24,6 +24,7 @@ use std::fmt::Write as _;
 use std::io::{self, Write as _};
 use std::ops::Range;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::SeqCst;
 use std::time::Duration;
 
@@ -111,6 +112,8 @@ struct Counts {
     causes: BTreeMap<String, u64>,
     seen: BTreeMap<&'static str, u64>,
     drains: u64,
+    /// How late the runtime was at most, in milliseconds, in each round.
+    late: Vec<u64>,
 }
 
 impl std::fmt::Display for Counts {
@@ -124,7 +127,7 @@ impl std::fmt::Display for Counts {
         for (name, count) in &self.seen {
             writeln!(f, "seen   {count:>7}  {name}")?;
         }
-        writeln!(f, "drains {:>7}", self.drains)
+        writeln!(f, "drains {:>7}\nthe runtime was late by at most {:?} ms", self.drains, self.late)
     }
 }
 
@@ -135,6 +138,8 @@ async fn play(seed: u64, round: u64, range: Range<u64>, counts: &mut Counts, wro
     let gate = Gate::new(permits).queue(queue).max_wait(Duration::from_millis(150));
     let ledger = Arc::new(Ledger::new(seed, round * ROUND, ROUND));
     let mut troubles = JoinSet::new();
+    let late = Arc::new(AtomicU64::new(0));
+    troubles.spawn(watch(Arc::clone(&late)));
     troubles.spawn(resize(gate.clone(), permits, mixed(seed, round, 4)));
     if world.blocks {
         (0..2).for_each(|worker| drop(troubles.spawn(block(mixed(seed, round, 5 + worker)))));
@@ -167,6 +172,7 @@ async fn play(seed: u64, round: u64, range: Range<u64>, counts: &mut Counts, wro
     stopping.spawn(async move { serving.stop().await });
     stopping.join_all().await;
     troubles.shutdown().await;
+    counts.late.push(late.load(SeqCst));
 
     for (outcomes, aborted) in told {
         for (script, outcome) in outcomes {
@@ -259,6 +265,16 @@ async fn resize(gate: Gate, permits: usize, seed: u64) {
         let fewer =
             if permits == PERMITS { permits - chance.below(1_000) } else { 1 + chance.below(2 * permits) };
         back.0.resize(fewer);
+    }
+}
+
+/// How late this machine is.
+async fn watch(late: Arc<AtomicU64>) {
+    const TICK: Duration = Duration::from_millis(5);
+    loop {
+        let begun = Instant::now();
+        sleep(TICK).await;
+        late.fetch_max((begun.elapsed() - TICK).as_millis() as u64, SeqCst);
     }
 }
 

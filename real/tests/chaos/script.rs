@@ -330,15 +330,16 @@ fn said(chance: &mut Chance, mut text: Text, long: bool) -> Said {
 }
 
 impl Said {
-    /// The longest silence that may be between two events.
+    /// The longest time from one content to the next.
     pub fn silence(&self) -> Duration {
-        let (mut longest, mut silence) = (ms(0), ms(0));
+        let (mut longest, mut silence, mut begin) = (ms(0), ms(0), 0);
         for (before, end) in &self.frames {
             silence += *before;
             longest = longest.max(silence);
-            if self.text.boundaries.contains(end) {
+            if self.text.contents.iter().any(|content| (begin..*end).contains(&(content - 1))) {
                 silence = ms(0);
             }
+            begin = *end;
         }
         longest
     }

@@ -6,6 +6,8 @@ pub struct Text {
     pub said: Vec<u8>,
     /// Behind whole events and lines, in order. Not the beginning, which is one in any case.
     pub boundaries: Vec<usize>,
+    /// The first of them behind each event or line that says something.
+    pub contents: Vec<usize>,
     bom: bool,
     half: bool,
     /// Nothing stands between these, wherever they are cut.
@@ -23,6 +25,7 @@ impl Text {
 
     pub fn event(&mut self, lines: &str, blank: &str) {
         self.said.extend(lines.as_bytes());
+        self.contents.push(self.said.len() + 1);
         for byte in blank.bytes() {
             self.said.push(byte);
             // Behind the CR the event is over, and the LF is one more blank line to whoever has seen something between.
@@ -40,6 +43,7 @@ impl Text {
 
     pub fn line(&mut self, line: &str) {
         self.said.extend(line.as_bytes());
+        self.contents.push(self.said.len());
         self.boundaries.push(self.said.len());
     }
 
@@ -82,12 +86,8 @@ pub fn read<'a>(text: &Text, beat: &[u8], got: &'a [u8]) -> Result<Read<'a>, Str
     'events: while let Some(mut end) = segments.next() {
         loop {
             let event = &text.said[read.said..end];
-            if let Some(rest) = read.rest.strip_prefix(event) {
-                (read.said, read.rest) = (end, rest);
-                continue 'events;
-            }
-            // A beat that is what the handler says next is taken for that.
-            if let Some(rest) = read.rest.strip_prefix(beat) {
+            // Half a comment may look like the beginning of a beat.
+            if let Some(rest) = read.rest.strip_prefix(beat).filter(|_| !event.starts_with(beat)) {
                 (read.beats, read.rest) = (read.beats + 1, rest);
                 // The mark can only be first, and a beat was.
                 if text.bom && read.said == 0 && !read.rest.starts_with(BOM) {
@@ -98,6 +98,10 @@ pub fn read<'a>(text: &Text, beat: &[u8], got: &'a [u8]) -> Result<Read<'a>, Str
                     }
                 }
                 continue;
+            }
+            if let Some(rest) = read.rest.strip_prefix(event) {
+                (read.said, read.rest) = (end, rest);
+                continue 'events;
             }
             if event.starts_with(read.rest) {
                 read.said += read.rest.len();
@@ -168,6 +172,10 @@ mod tests {
         assert!(half.is_half());
         check(&half, "data: a\n\nid:", (12, 0, ""));
         assert!(read(&half, b":\n", b"data: a\n\nid::\n").is_err());
+        let mut half = Text::default();
+        half.comment(": a\n");
+        half.cut_off(1);
+        check(&half, ":\n:\n:", (1, 2, ""));
     }
 
     #[test]
