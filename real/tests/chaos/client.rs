@@ -192,14 +192,14 @@ async fn send(writer: &mut (impl AsyncWrite + Unpin), script: &Script) {
         Upload::Garbage => {
             all = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03 nobody speaks this\r\n\r\n".into()
         }
-        Upload::Slow(_) => {
+        Upload::Slow(_, silence) => {
             for piece in bytes.chunks(bytes.len().div_ceil(Upload::PIECES)) {
                 chunk(&mut all, piece);
                 if writer.write_all(&all).await.is_err() {
                     return;
                 }
                 all.clear();
-                sleep(Duration::from_millis(15)).await;
+                sleep(silence).await;
             }
             all.extend(b"0\r\n\r\n");
         }
@@ -294,10 +294,10 @@ async fn stream(sender: SendRequest<Bytes>, script: &Script) -> Outcome {
             let _ = match upload {
                 Upload::Nothing => Ok(()),
                 Upload::Stuck(count) => sender.send_data(bytes.slice(..count / 2), false),
-                Upload::Slow(_) => {
+                Upload::Slow(_, silence) => {
                     for piece in bytes.chunks(bytes.len().div_ceil(Upload::PIECES)) {
                         let _ = sender.send_data(Bytes::copy_from_slice(piece), false);
-                        sleep(Duration::from_millis(15)).await;
+                        sleep(silence).await;
                     }
                     sender.send_data(Bytes::new(), true)
                 }

@@ -112,6 +112,9 @@ pub fn judge(story: &Story) -> Result<(), String> {
         Seen::Cut if cause == EndCause::Finished && !story.may_be_cut() => {
             Err("finished, and the client has not got all of it".into())
         }
+        Seen::Cut if story.lost_before_a_failure(cause, &said) => {
+            Err(format!("the body failed, and {said:?} is all that came of what it said before"))
+        }
         Seen::Cut | Seen::Left if outcome.came.body.len() as u64 > told.bytes => {
             Err(format!("{} bytes came and {} were sent", outcome.came.body.len(), told.bytes))
         }
@@ -203,6 +206,18 @@ impl Story<'_> {
         let closes_its_half = matches!(leaves, Some(Leaves { how: How::HalfClose(_), .. }));
         let slow = *reading != Reading::Eager;
         connection.is_some() || unread || closes_its_half || self.aborted && slow
+    }
+
+    /// What a body says right before it fails comes, if nobody is in the way of it.
+    fn lost_before_a_failure(&self, cause: EndCause, heard: &Heard) -> bool {
+        // More than that may still be with the server.
+        const MOST: usize = 4_000;
+        let Script { upload, leaves, connection, reading, .. } = self.script;
+        let in_the_way = *upload != Upload::Nothing || leaves.is_some() || connection.is_some();
+        matches!(cause, EndCause::Failed | EndCause::UpstreamFailed)
+            && !in_the_way
+            && *reading == Reading::Eager
+            && heard.said.is_some_and(|(said, whole)| said < whole && whole < MOST)
     }
 
     /// Compares what came with what was said.
@@ -528,6 +543,20 @@ mod tests {
         Case::new().with(|case| case.told[0].bytes += 1).is("bytes came and");
         let cut = |case: &mut Case| case.outcome.seen = Seen::Cut;
         Case::new().reading("data: a\n\n").with(cut).is("has not got all of it");
+    }
+
+    #[test]
+    fn what_was_said_before_a_failure() {
+        let failed = |body| {
+            Case::new().reading(body).because(EndCause::Failed, 0).with(|case| {
+                case.outcome.seen = Seen::Cut;
+                if let Answer::Events(said) = &mut case.script.handler.answer {
+                    said.end = End::Fails;
+                }
+            })
+        };
+        failed(WHOLE).is("");
+        failed("data: a\n\n").is("all that came");
     }
 
     #[test]

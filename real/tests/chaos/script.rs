@@ -46,8 +46,8 @@ pub enum Upload {
     Nothing,
     Known(usize),
     Chunked(usize),
-    /// With silences, `Upload::PIECES` of them.
-    Slow(usize),
+    /// In [`PIECES`](Self::PIECES), with a silence behind each.
+    Slow(usize, Duration),
     /// Half of it, and then nothing more.
     Stuck(usize),
     /// A chunk whose length is no number. HTTP/1 only.
@@ -151,7 +151,7 @@ impl Upload {
     pub fn bytes(self) -> Bytes {
         match self {
             Self::Nothing | Self::Malformed | Self::Garbage => Bytes::new(),
-            Self::Known(count) | Self::Chunked(count) | Self::Slow(count) | Self::Stuck(count) => {
+            Self::Known(count) | Self::Chunked(count) | Self::Slow(count, _) | Self::Stuck(count) => {
                 (0..count).map(|place| b"abcdefghijklmnopqrstuvwxy"[place % 25]).collect()
             }
         }
@@ -198,7 +198,7 @@ fn upload(chance: &mut Chance, version: Version) -> Upload {
         0..26 => Upload::Nothing,
         26..30 => Upload::Known(size),
         30..33 => Upload::Chunked(size),
-        33..35 => Upload::Slow(size),
+        33..35 => Upload::Slow(size, ms([10, 110][chance.below(2)])),
         35..37 => Upload::Stuck(size),
         37..39 if is_http1 => Upload::Malformed,
         39 if is_http1 => Upload::Garbage,
@@ -359,7 +359,7 @@ impl Script {
         add(connection.is_some(), "client: HTTP/2 connection cut");
         add(matches!(reading, Reading::Slow(..)), "client: reads slowly");
         add(matches!(reading, Reading::Stalls(..)), "client: stops reading");
-        add(matches!(upload, Upload::Slow(_)), "upload: slow");
+        add(matches!(upload, Upload::Slow(..)), "upload: slow");
         add(matches!(upload, Upload::Stuck(_)), "upload: stuck");
         add(*upload == Upload::Malformed, "upload: malformed chunk");
         add(*upload == Upload::Garbage, "request: garbage");

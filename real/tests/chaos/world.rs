@@ -16,7 +16,7 @@ pub const INTER_CHUNK: Duration = Duration::from_millis(620);
 /// Nobody gets here.
 pub const TOTAL: Duration = Duration::from_secs(45);
 pub const REQUEST_GAP: Duration = Duration::from_millis(250);
-pub const REQUEST_TOTAL: Duration = Duration::from_millis(800);
+pub const REQUEST_TOTAL: Duration = Duration::from_millis(380);
 pub const STALL: Duration = Duration::from_millis(600);
 /// By so much a busy machine may stretch what a handler does, all together.
 pub const BUSY: Duration = Duration::from_millis(350);
