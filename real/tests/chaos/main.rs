@@ -48,7 +48,7 @@ use crate::world::{ROUND, world};
 const FAMILIES: usize = 90;
 const PERMITS: usize = 100_000;
 /// What a run may hold more at its end than behind its first rounds.
-const SLACK: usize = 512 * 1024;
+const SLACK: usize = 16 * 1024;
 
 fn number(name: &str) -> Option<u64> {
     env::var(name).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{name} is a number, got {text}")))
