@@ -16,7 +16,8 @@ use tower_lifeline::observe::Upstream;
 use tower_lifeline::stack::LifelineRequestBody;
 use tower_lifeline::{BoxError, Timeouts};
 
-use crate::script::{Answer, End, Handler, Said, Script};
+use crate::says::{End, Said};
+use crate::script::{Answer, Handler, Script};
 
 type Upload = LifelineRequestBody<Incoming>;
 

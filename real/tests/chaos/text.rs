@@ -1,7 +1,9 @@
 //! What a handler says, and whether that is what a client has read.
 
+use std::fmt;
+
 /// Bytes, and where something else may stand between them.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Text {
     pub said: Vec<u8>,
     /// Behind whole events and lines, in order. Not the beginning, which is one in any case.
@@ -15,6 +17,12 @@ pub struct Text {
 }
 
 const BOM: &[u8] = "\u{feff}".as_bytes();
+
+impl fmt::Debug for Text {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        String::from_utf8_lossy(&self.said).fmt(f)
+    }
+}
 
 impl Text {
     pub fn begin_with_bom(&mut self) {
