@@ -66,7 +66,9 @@ pub async fn play(seed: u64, round: u64, range: Range<u64>, counts: &mut Counts,
         });
     }
     let told = clients.join_all().await;
-    // Those who are left when no client is have nobody to wait for.
+    if let Err(sentence) = is_empty(&gate).await {
+        wrong.push(format!("round {round}: {sentence}"));
+    }
     stopping.spawn(async move { serving.stop().await });
     stopping.join_all().await;
     troubles.shutdown().await;
@@ -128,6 +130,18 @@ async fn family(serving: &Serving, seed: u64, range: Range<u64>) -> Vec<(Script,
         Version::Http2 => client::http2(serving.at[0], &scripts).await,
     };
     scripts.into_iter().zip(outcomes).collect()
+}
+
+/// When all clients have gone, their permits are given back while the server goes on.
+async fn is_empty(gate: &Gate) -> Result<(), String> {
+    // Far longer than any limit.
+    for _ in 0..2_000 {
+        if (gate.stats().in_flight, gate.stats().queued) == (0, 0) {
+            return Ok(());
+        }
+        sleep(Duration::from_millis(5)).await;
+    }
+    Err(format!("no client is there, and permits are out: {:?}", gate.stats()))
 }
 
 /// Nobody has a permit or waits for one, and as many are there to be taken as the limit says.
