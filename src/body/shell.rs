@@ -211,6 +211,19 @@ impl<B: Body<Data = Bytes>> Shell<B> {
         }
     }
 
+    /// The same for an inner body that has the type of error already: in place, so that a frame is not moved for it.
+    #[inline(always)]
+    pub(crate) fn poll_boxed_or_fault(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Item<BoxError>>
+    where
+        B: Body<Error = BoxError>,
+    {
+        let mut polled = self.as_mut().poll_frame(cx);
+        if let Poll::Ready(None) = &polled {
+            polled = Poll::Ready(self.take_fault().map(|fault| Err(fault.into())));
+        }
+        polled
+    }
+
     /// Why the body has just ended, if that was our doing and nothing could be said about it.
     pub(crate) fn take_fault(self: Pin<&mut Self>) -> Option<Fault> {
         let next = self.project().next;

@@ -26,12 +26,26 @@ pin_project! {
 pub(crate) struct Held {
     sampling: Option<Box<Sampling>>,
     permit: Option<Carried>,
-    scope: PermitScope,
+    /// Whether the permit goes back with the first bytes.
+    lends: bool,
+    /// Whether the first bytes mean something. One flag, because every frame asks.
+    awaits_bytes: bool,
 }
 
 impl Held {
     pub(super) fn new(sampling: Option<Box<Sampling>>, permit: Option<Carried>, scope: PermitScope) -> Self {
-        Self { sampling, permit, scope }
+        let lends = scope == PermitScope::FirstByte;
+        let awaits_bytes = sampling.is_some() || lends && permit.is_some();
+        Self { sampling, permit, lends, awaits_bytes }
+    }
+
+    #[cold]
+    fn bytes_are_there(&mut self) {
+        self.awaits_bytes = false;
+        self.sampling = None;
+        if self.lends {
+            self.permit = None;
+        }
     }
 }
 
@@ -61,20 +75,15 @@ impl<B: Body> Body for Permitted<B> {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<B::Data>, B::Error>>> {
         let this = self.project();
-        let Held { sampling, permit, scope } = this.held;
         let polled = this.inner.poll_frame(cx);
         match &polled {
             Poll::Ready(Some(Ok(frame))) => {
-                let waits = sampling.is_some() || *scope == PermitScope::FirstByte;
-                if waits && frame.data_ref().is_some_and(Buf::has_remaining) {
-                    *sampling = None;
-                    if *scope == PermitScope::FirstByte {
-                        *permit = None;
-                    }
+                if this.held.awaits_bytes && frame.data_ref().is_some_and(Buf::has_remaining) {
+                    this.held.bytes_are_there();
                 }
             }
             Poll::Ready(Some(Err(_))) => {
-                if let Some(mut sampling) = sampling.take() {
+                if let Some(mut sampling) = this.held.sampling.take() {
                     sampling.failed();
                 }
             }

@@ -79,7 +79,7 @@ where
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
-        self.project().shell.poll_frame_or_fault(cx)
+        self.project().shell.poll_boxed_or_fault(cx)
     }
 
     fn is_end_stream(&self) -> bool {

@@ -128,7 +128,7 @@ where
     ) -> Poll<Option<Result<Frame<Bytes>, BoxError>>> {
         let this = self.project();
         let _entered = this.span.enter();
-        this.shell.poll_frame_or_fault(cx)
+        this.shell.poll_boxed_or_fault(cx)
     }
 
     fn is_end_stream(&self) -> bool {
