@@ -9,7 +9,13 @@ use crate::dialect::{Progress, Tracker};
 const BOM: &[u8] = b"\xEF\xBB\xBF";
 
 /// So many frames may go by without a look at the clock.
-const PATIENCE: u8 = 64;
+const PATIENCE: u8 = 63;
+
+/// The patience of those who never look.
+const ENDLESS: u8 = u8::MAX;
+
+/// From here on a frame counts for several.
+const LARGE: usize = 4096;
 
 /// What the parts of a stream want to know of its bytes, beside where the wire stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,10 +43,12 @@ pub(crate) struct Facts {
     pub(crate) spoken: bool,
     /// Nothing can follow: trailers have passed, or the inner body says that it is at its end.
     over: bool,
-    /// Frames since the clock was last read, where large ones count for several.
-    run: u8,
-    /// How many of them may go by; zero when nobody looks at the clock.
+    /// How many frames may still go by before the clock is read again, where large ones count for several.
+    left: u8,
+    /// The same behind a wait or a look.
     patience: u8,
+    /// Empty frames that went by while every other is looked at.
+    empty: u8,
     /// A beat went out before the inner body's first byte, so a BOM is not at the start any more and has to go.
     bom: Bom,
 }
@@ -67,8 +75,9 @@ impl Facts {
             beat: false,
             spoken: false,
             over: false,
-            run: 0,
-            patience: 0,
+            left: ENDLESS,
+            patience: ENDLESS,
+            empty: 0,
             bom: Bom::Passes,
         }
     }
@@ -126,28 +135,37 @@ impl Facts {
     /// So many frames or bytes in a row without a look at the clock that it is time for one: 64, or 256 KiB.
     #[inline]
     pub(crate) fn runs_long(&mut self, frame: &Frame<Bytes>) -> bool {
-        if self.patience == 0 {
+        let bytes = frame.data_ref().map_or(0, Bytes::len);
+        if self.left == 0 || bytes >= LARGE {
+            return self.weighs(bytes);
+        }
+        self.left -= 1;
+        false
+    }
+
+    #[cold]
+    fn weighs(&mut self, bytes: usize) -> bool {
+        // Where the stream stands is not changed by an empty frame.
+        if bytes == 0 && self.patience == 0 && self.empty < PATIENCE {
+            self.empty += 1;
             return false;
         }
-        let bytes = frame.data_ref().map_or(0, Bytes::len);
-        let weight = 1 + bytes / (256 * 1024 / usize::from(PATIENCE));
-        self.run = self.run.saturating_add(u8::try_from(weight).unwrap_or(u8::MAX));
-        // Where the stream stands is not changed by an empty frame.
-        let long = self.run >= if bytes == 0 { PATIENCE } else { self.patience };
-        if long {
-            self.run = 0;
-        }
-        long
+        self.empty = 0;
+        let left = u8::try_from(1 + bytes / LARGE).ok().and_then(|weight| self.left.checked_sub(weight));
+        self.left = left.unwrap_or(self.patience);
+        left.is_none() && self.patience != ENDLESS
     }
 
     /// There is something that a body that is always ready must not outrun.
     pub(crate) fn look_now_and_then(&mut self) {
         self.patience = PATIENCE;
+        self.left = PATIENCE;
     }
 
     /// A part waits for the next place between two messages.
     pub(crate) fn look_at_every_frame(&mut self) {
-        self.patience = 1;
+        self.patience = 0;
+        self.left = 0;
     }
 
     pub(crate) fn is_over(&mut self) {
@@ -191,7 +209,7 @@ impl Facts {
 
     /// Whether bytes went out since the last wait, and whether there was content among them.
     pub(crate) fn take_written(&mut self) -> Option<bool> {
-        self.run = 0;
+        self.left = self.patience;
         self.beat = false;
         let written = std::mem::take(&mut self.written) != 0;
         let seeks = std::mem::replace(&mut self.seeks, self.choosy);
