@@ -17,7 +17,11 @@ use crate::body::Shell;
 
 /// Boxes the futures of a service, and puts the bodies of its responses into one shell.
 #[derive(Clone, Debug)]
-pub(super) struct Answering<S>(pub(super) S);
+#[expect(
+    unnameable_types,
+    reason = "public because the stack's future is made of it, and nobody needs its name"
+)]
+pub struct Answering<S>(pub(super) S);
 
 impl<S, B, ResBody> Service<Request<B>> for Answering<S>
 where
@@ -44,7 +48,7 @@ pub(super) type Answer<B, E> = Pin<Box<dyn Future<Output = Result<Response<Answe
 
 pin_project! {
     /// The body of an answer that may come behind an early head.
-    pub(super) struct AnswerBody<B>
+    pub struct AnswerBody<B>
     where
         B: Body<Data = Bytes, Error: Into<BoxError>>,
     {

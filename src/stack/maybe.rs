@@ -14,7 +14,8 @@ pin_project! {
     /// One of two that do the same.
     #[derive(Clone, Debug)]
     #[project = MaybeProj]
-    pub(super) enum Maybe<On, Off> {
+    // Public because the stack's future is made of it: nobody needs its name.
+    pub enum Maybe<On, Off> {
         On { #[pin] on: On },
         Off { #[pin] off: Off },
     }

@@ -12,8 +12,8 @@ use pin_project_lite::pin_project;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::answering::Answering;
-use super::body::LifelineBody;
+use super::answering::{AnswerBody, Answering};
+use super::body::{LifelineBody, Whole};
 use super::layer::Layers;
 use super::maybe::Maybe;
 use super::presets;
@@ -21,7 +21,7 @@ use crate::BoxError;
 use crate::body::Journal;
 use crate::deadline::DeadlineService;
 use crate::drain::DrainService;
-use crate::early::EarlyService;
+use crate::early::{EarlyService, Handling};
 use crate::gate::{GateService, ReplayBody};
 use crate::heartbeat::HeartbeatService;
 use crate::observe::{ObserveLayer, ObserveService};
@@ -84,7 +84,7 @@ where
 {
     type Response = Response<LifelineBody<ResBody>>;
     type Error = S::Error;
-    type Future = LifelineFuture<S, B, ResBody>;
+    type Future = LifelineFuture<<Nest<S> as Service<Request<B>>>::Future>;
 
     fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), S::Error>> {
         // The same for all of the nest, and its own types ask for those of the request.
@@ -106,56 +106,28 @@ where
 
 pin_project! {
     /// The future of [`LifelineService`]. To drop it gives everything back: a place in the queue, a permit, the handler.
-    pub struct LifelineFuture<S, B, ResBody>
-    where
-        S: Service<Request<LifelineRequestBody<B>>, Response = Response<ResBody>>,
-        S: Clone,
-        S: Send,
-        S: 'static,
-        S::Future: Send,
-        S::Future: 'static,
-        S::Error: Into<BoxError>,
-        S::Error: Send,
-        S::Error: 'static,
-        B: Body<Data = Bytes>,
-        B: Send,
-        B: 'static,
-        B::Error: Into<BoxError>,
-        B::Error: Send,
-        ResBody: Body<Data = Bytes, Error: Into<BoxError>>,
-        ResBody: Send,
-        ResBody: 'static,
-    {
+    // Of the nest's future, and not of what that one is of: the compiler would work it out again for each item in here,
+    // and take eight times as long for the whole crate.
+    pub struct LifelineFuture<F> {
         #[pin]
-        nest: <Nest<S> as Service<Request<B>>>::Future,
+        nest: F,
         watching: Option<Watching>,
     }
 }
 
-impl<S, B, ResBody> fmt::Debug for LifelineFuture<S, B, ResBody>
-where
-    S: Service<Request<LifelineRequestBody<B>>, Response = Response<ResBody>> + Clone + Send + 'static,
-    S::Future: Send + 'static,
-    S::Error: Into<BoxError> + Send + 'static,
-    B: Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<BoxError> + Send,
-    ResBody: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
-{
+impl<F> fmt::Debug for LifelineFuture<F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LifelineFuture").finish_non_exhaustive()
     }
 }
 
-impl<S, B, ResBody> Future for LifelineFuture<S, B, ResBody>
+impl<F, Early, ResBody, E> Future for LifelineFuture<F>
 where
-    S: Service<Request<LifelineRequestBody<B>>, Response = Response<ResBody>> + Clone + Send + 'static,
-    S::Future: Send + 'static,
-    S::Error: Into<BoxError> + Send + 'static,
-    B: Body<Data = Bytes> + Send + 'static,
-    B::Error: Into<BoxError> + Send,
+    F: Future<Output = Result<Response<Whole<Early, ResBody>>, E>>,
+    Early: Handling<Body = AnswerBody<ResBody>> + Send + 'static,
     ResBody: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
-    type Output = Result<Response<LifelineBody<ResBody>>, S::Error>;
+    type Output = Result<Response<LifelineBody<ResBody>>, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
