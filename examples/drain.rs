@@ -113,6 +113,9 @@ async fn read(at: SocketAddr, path: &'static str, name: String, drain: Drain) ->
     println!("{:>width$} {name} has left after {after:.1} s", "|", width = 1 + (after * 20.0) as usize);
     Ok(match path {
         "/download" => text.matches("bytes").count() == 20,
-        _ => text.rsplit_once("\n\nretry: ").is_some_and(|(_, retry)| retry.ends_with("\n\n")),
+        // One whose turn came before its first event has nothing before it.
+        _ => text.rsplit_once("retry: ").is_some_and(|(events, when)| {
+            (events.is_empty() || events.ends_with("\n\n")) && when.ends_with("\n\n")
+        }),
     })
 }
