@@ -76,21 +76,24 @@ pub(crate) struct Cut {
 impl Parts {
     /// Those of two bodies around one response. What both have is the outer one's.
     #[inline]
-    pub(crate) fn and_inner(&mut self, inner: Self) {
-        let Self { heartbeat, timeouts, more } = inner;
-        self.heartbeat = self.heartbeat.take().or(heartbeat);
-        self.timeouts = self.timeouts.take().or(timeouts);
-        match (&mut self.more, more) {
-            (ours @ None, inner) => *ours = inner,
-            (Some(_), None) => {}
-            (Some(ours), Some(inner)) => {
-                let More { drain, journal, report, above } = *inner;
-                ours.drain = ours.drain.take().or(drain);
-                ours.journal = ours.journal.take().or(journal);
-                ours.report = ours.report.take().or(report);
-                ours.above = ours.above.take().or(above);
-            }
+    pub(crate) fn and_inner(&mut self, inner: &mut Self) {
+        either(&mut self.heartbeat, &mut inner.heartbeat);
+        either(&mut self.timeouts, &mut inner.timeouts);
+        if let (Some(ours), Some(inner)) = (&mut self.more, &mut inner.more) {
+            either(&mut ours.drain, &mut inner.drain);
+            either(&mut ours.journal, &mut inner.journal);
+            either(&mut ours.report, &mut inner.report);
+            either(&mut ours.above, &mut inner.above);
         }
+        either(&mut self.more, &mut inner.more);
+        // Nobody is told an end of what is left in there.
+        *inner = Self::default();
+    }
+
+    /// Whether no part wants to know how the stream ends.
+    #[inline]
+    pub(crate) fn has_nobody_to_tell(&self) -> bool {
+        self.heartbeat.is_none() && self.more.is_none()
     }
 
     /// Whether any part has something to say. A report only listens.
@@ -233,6 +236,13 @@ impl Parts {
         if let Some(more) = &mut self.more {
             more.drain = None;
         }
+    }
+}
+
+#[inline]
+fn either<T>(outer: &mut Option<T>, inner: &mut Option<T>) {
+    if outer.is_none() && inner.is_some() {
+        *outer = inner.take();
     }
 }
 

@@ -33,6 +33,9 @@ pin_project! {
 
     impl<B: Body> PinnedDrop for Shell<B> {
         fn drop(this: Pin<&mut Self>) {
+            if this.parts.has_nobody_to_tell() {
+                return;
+            }
             // HTTP/2 asks for nothing behind the trailers, and not every body says that they are the end.
             let over = this.facts.over() && this.has_said_all();
             let end = StreamEnd::of_drop(over || this.is_end_stream());
@@ -148,14 +151,19 @@ impl<B: Body<Data = Bytes>> Shell<B> {
         }
     }
 
-    /// What a body is made of that nobody has polled. `Err`: a body of our own.
+    /// Takes from a body that nobody has polled what is around the inner one. `Err`: a body of our own.
     #[inline]
-    pub(crate) fn take_apart(mut self) -> Result<(B, Facts, Parts), Bytes> {
-        match (self.inner.take(), self.next.take().map(|next| next.what)) {
-            (Some(inner), _) => Ok((inner, self.facts, std::mem::take(&mut self.parts))),
+    pub(crate) fn strip(&mut self) -> Result<(&mut B, Facts, &mut Parts), Bytes> {
+        match (&mut self.inner, self.next.take().map(|next| next.what)) {
+            (Some(inner), _) => Ok((inner, self.facts, &mut self.parts)),
             (None, Some(What::Item(Some(Ok(frame))))) => Err(frame.into_data().unwrap_or_default()),
             (None, _) => Err(Bytes::new()),
         }
+    }
+
+    /// Takes the inner body out of what is dropped next.
+    pub(crate) fn take_inner(&mut self) -> Option<B> {
+        self.inner.take()
     }
 
     pub(crate) fn size_hint(&self) -> SizeHint {

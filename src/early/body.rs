@@ -86,8 +86,8 @@ impl<F: Handling> EarlyBody<F> {
         Self { shell: Shell::new(Inner::Early { early }, facts, parts) }
     }
 
-    pub(crate) fn into_shell(self) -> Shell<Inner<F>> {
-        self.shell
+    pub(crate) fn shell_mut(&mut self) -> &mut Shell<Inner<F>> {
+        &mut self.shell
     }
 }
 
@@ -173,11 +173,11 @@ impl<F: Handling> Body for Inner<F> {
 }
 
 impl<F: Handling> Inner<F> {
-    /// The handler's body, or this one when the head was early.
-    pub(crate) fn into_answer(self) -> Result<F::Body, Self> {
+    /// The handler's body, unless the head was early.
+    pub(crate) fn answer_mut(&mut self) -> Option<&mut F::Body> {
         match self {
-            Self::Answer { body } => Ok(body),
-            early @ Self::Early { .. } => Err(early),
+            Self::Answer { body } => Some(body),
+            Self::Early { .. } => None,
         }
     }
 

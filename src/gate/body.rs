@@ -34,8 +34,8 @@ impl<B: Body<Data = Bytes>> GateBody<B> {
         Self { shell: Shell::of_bytes(bytes) }
     }
 
-    pub(crate) fn into_shell(self) -> Shell<Permitted<B>> {
-        self.shell
+    pub(crate) fn shell_mut(&mut self) -> &mut Shell<Permitted<B>> {
+        &mut self.shell
     }
 }
 

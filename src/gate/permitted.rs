@@ -23,6 +23,7 @@ pin_project! {
 }
 
 /// What a response keeps of its way through the gate.
+#[derive(Default)]
 pub(crate) struct Held {
     sampling: Option<Box<Sampling>>,
     permit: Option<Carried>,
@@ -54,8 +55,9 @@ impl<B> Permitted<B> {
         Self { inner, held }
     }
 
-    pub(crate) fn into_parts(self) -> (B, Held) {
-        (self.inner, self.held)
+    /// Takes what goes with a body that nobody has polled.
+    pub(crate) fn strip(&mut self) -> (&mut B, Held) {
+        (&mut self.inner, std::mem::take(&mut self.held))
     }
 }
 

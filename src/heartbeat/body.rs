@@ -72,8 +72,8 @@ impl<B: Body<Data = Bytes>> HeartbeatBody<B> {
         Self { shell: Shell::new(inner, facts, Parts::default()) }
     }
 
-    pub(crate) fn into_shell(self) -> Shell<B> {
-        self.shell
+    pub(crate) fn shell_mut(&mut self) -> &mut Shell<B> {
+        &mut self.shell
     }
 }
 

@@ -36,8 +36,12 @@ impl<B: Body<Data = Bytes>> ObserveBody<B> {
 }
 
 impl<B: Body> ObserveBody<B> {
-    pub(crate) fn into_shell(self) -> (Shell<B>, Span) {
-        (self.shell, self.span)
+    pub(crate) fn shell_mut(&mut self) -> &mut Shell<B> {
+        &mut self.shell
+    }
+
+    pub(crate) fn take_span(&mut self) -> Span {
+        std::mem::replace(&mut self.span, Span::none())
     }
 }
 

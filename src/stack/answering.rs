@@ -61,14 +61,14 @@ impl<B> AnswerBody<B>
 where
     B: Body<Data = Bytes, Error: Into<BoxError>>,
 {
-    fn of(nested: Nested<B>) -> Self {
+    fn of(mut nested: Nested<B>) -> Self {
         let mut kit = Kit::new();
-        let origin = Origin::of(nested, &mut kit).unwrap_or_else(Origin::refusal);
+        let origin = Origin::of(&mut nested, &mut kit).unwrap_or_else(Origin::refusal);
         Self { shell: kit.shell(origin) }
     }
 
-    pub(super) fn into_shell(self) -> Shell<Origin<B>> {
-        self.shell
+    pub(super) fn shell_mut(&mut self) -> &mut Shell<Origin<B>> {
+        &mut self.shell
     }
 }
 

@@ -56,13 +56,13 @@ where
     B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
 {
     #[inline]
-    pub(super) fn of<F>(whole: Whole<F, B>, watching: Option<Watching>) -> Self
+    pub(super) fn of<F>(mut whole: Whole<F, B>, watching: Option<Watching>) -> Self
     where
         F: Handling<Body = AnswerBody<B>> + Send + 'static,
     {
         let mut kit = Kit::new();
         let mut span = Span::none();
-        let origin = origin(whole, &mut kit, &mut span).unwrap_or_else(Origin::refusal);
+        let origin = origin(&mut whole, &mut kit, &mut span).unwrap_or_else(Origin::refusal);
         let watched = match (watching, origin) {
             // What is all there holds nothing.
             (Some(_), off @ Origin::Refusal { .. }) | (None, off) => Maybe::Off { off },
@@ -78,7 +78,7 @@ where
 
 /// `Err`: a layer has refused.
 #[inline]
-fn origin<F, B>(whole: Whole<F, B>, kit: &mut Kit, span: &mut Span) -> Result<Origin<B>, Bytes>
+fn origin<F, B>(whole: &mut Whole<F, B>, kit: &mut Kit, span: &mut Span) -> Result<Origin<B>, Bytes>
 where
     B: Body<Data = Bytes, Error: Into<BoxError>> + Send + 'static,
     F: Handling<Body = AnswerBody<B>> + Send + 'static,
@@ -86,21 +86,26 @@ where
     let maybe_drained = match whole {
         Maybe::Off { off } => off,
         Maybe::On { on } => {
-            let (shell, its) = on.into_shell();
-            *span = its;
-            kit.take(shell)?
+            *span = on.take_span();
+            kit.strip(on.shell_mut())?
         }
     };
     let maybe_early = match maybe_drained {
         Maybe::Off { off } => off,
-        Maybe::On { on } => kit.take(on.into_shell())?,
+        Maybe::On { on } => kit.strip(on.shell_mut())?,
     };
     match maybe_early {
         Maybe::Off { off } => Origin::of(off, kit),
-        Maybe::On { on } => match kit.take(on.into_shell())?.into_answer() {
-            Ok(answer) => kit.take(answer.into_shell()),
-            Err(early) => Ok(Origin::Early { early: Box::pin(early) }),
-        },
+        Maybe::On { on } => {
+            let shell = on.shell_mut();
+            match kit.strip(shell)?.answer_mut() {
+                Some(answer) => kit.take(answer.shell_mut()),
+                None => {
+                    let early = shell.take_inner().ok_or_else(Bytes::new)?;
+                    Ok(Origin::Early { early: Box::pin(early) })
+                }
+            }
+        }
     }
 }
 

@@ -18,13 +18,25 @@ impl Kit {
         Self { facts: Facts::new(Tracker::Opaque, Watch::Nothing), parts: Parts::default() }
     }
 
-    /// Takes a shell apart that nobody has polled. `Err`: a refusal of the layer that made it, and no inner body.
+    /// Takes what is around an inner body that nobody has polled. `Err`: a refusal of the layer that made it, and no inner
+    /// body.
+    // In place, because bodies around bodies are hundreds of bytes that would be moved once for each.
     #[inline]
-    pub(super) fn take<B: Body<Data = Bytes>>(&mut self, shell: Shell<B>) -> Result<B, Bytes> {
-        let (inner, facts, parts) = shell.take_apart()?;
+    pub(super) fn strip<'a, B>(&mut self, shell: &'a mut Shell<B>) -> Result<&'a mut B, Bytes>
+    where
+        B: Body<Data = Bytes>,
+    {
+        let (inner, facts, parts) = shell.strip()?;
         self.facts = self.facts.or_closer(facts);
         self.parts.and_inner(parts);
         Ok(inner)
+    }
+
+    /// [`strip`](Self::strip) for the innermost shell.
+    #[inline]
+    pub(super) fn take<B: Body<Data = Bytes>>(&mut self, shell: &mut Shell<B>) -> Result<B, Bytes> {
+        self.strip(shell)?;
+        shell.take_inner().ok_or_else(Bytes::new)
     }
 
     /// The slot beneath this shell hears of its beats: each may be the last thing that a client makes room for, and a

@@ -37,11 +37,11 @@ where
 {
     /// `Err`: a layer has refused.
     #[inline]
-    pub(super) fn of(nested: Nested<B>, kit: &mut Kit) -> Result<Self, Bytes> {
-        let limited_upload = kit.take(nested.into_shell())?;
-        let gated = kit.take(limited_upload.into_shell())?;
-        let (limited, held) = kit.take(gated.into_shell())?.into_parts();
-        let body = kit.take(limited.into_shell())?;
+    pub(super) fn of(nested: &mut Nested<B>, kit: &mut Kit) -> Result<Self, Bytes> {
+        let limited_upload = kit.strip(nested.shell_mut())?;
+        let gated = kit.strip(limited_upload.shell_mut())?;
+        let (limited, held) = kit.strip(gated.shell_mut())?.strip();
+        let body = kit.take(limited.shell_mut())?;
         Ok(Self::Handler { body: Permitted::new(body, held) })
     }
 

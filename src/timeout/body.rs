@@ -69,8 +69,8 @@ impl<B: Body<Data = Bytes>> TimeoutBody<B> {
         Self { shell: Shell::of_bytes(bytes) }
     }
 
-    pub(crate) fn into_shell(self) -> Shell<B> {
-        self.shell
+    pub(crate) fn shell_mut(&mut self) -> &mut Shell<B> {
+        &mut self.shell
     }
 }
 
