@@ -50,6 +50,8 @@ pub(crate) struct Inner {
     class: Option<Label>,
     routes: Names,
     classes: Names,
+    /// The class of those that nobody puts into one.
+    all: Arc<str>,
     inference: Mutex<Inference>,
 }
 
@@ -63,6 +65,7 @@ impl Default for Inner {
             class: None,
             routes: Names::at_most(MOST_ROUTES),
             classes: Names::at_most(MOST_CLASSES),
+            all: "all".into(),
             inference: Mutex::default(),
         }
     }
@@ -157,7 +160,7 @@ impl Inner {
             method: request.method().clone(),
             version: request.version(),
             route: route.unwrap_or_else(|| self.default_route(&request)),
-            class: class.unwrap_or_else(|| self.classes.get("all")),
+            class: class.unwrap_or_else(|| Arc::clone(&self.all)),
             protocol: Protocol::of_request(request.headers()),
             resumed: request.headers().contains_key(LAST_EVENT_ID),
         };
