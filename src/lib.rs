@@ -36,13 +36,13 @@
 //! | [`RequestBodyTimeoutLayer`] | the same for the upload |
 //! | [`DeadlineLayer`] | reads how long the caller will wait, where you trust it to say so; [`Deadline`] bounds your own calls |
 //! | [`ConnectTimeoutLayer`] | on a client: limits the time to a connection; the layers above work there, too |
-//! | [`PropagateDeadlineLayer`] | on a client: tells the next server how much of it is left |
+//! | [`PropagateDeadlineLayer`] | on a client: tells the next server how much of a caller's time is left |
 //! | [`GateLayer`] | bounds concurrency up to the end of the *body*; the rest waits for a bounded time, or is refused with an answer |
 //! | [`DrainLayer`] | when the server stops, streams leave between two events, spread over a window, with a goodbye; old streams make room |
 //! | [`EarlyLayer`] | bytes on the wire while the handler still thinks: an early head, beats, and the answer when it comes |
 //! | [`ObserveLayer`] | reports who ended each stream and why, and names what on the way cuts them |
 //! | [`StallLayer`] | takes the body away from a client that has stopped reading, and its permit with it |
-//! | [`Lifeline`] | all of them in the one right order, as one service with one body; presets for SSE, LLM, MCP and gRPC |
+//! | [`Lifeline`] | all of a server's in the one right order, as one service with one body; presets for SSE, LLM, MCP, gRPC and plain responses |
 //!
 //! [`guide`] says which of them, in which order and with which numbers.
 //!
@@ -63,7 +63,7 @@
 //!
 //! - `axum`: [`Deadline`] as an argument of axum handlers, and the path that axum has matched in reports.
 //! - `config`: settings from the environment, or from a file by way of serde.
-//! - `h2`: an HTTP/2 stream that a limit or a drain aborts is reset with `CANCEL` instead of `INTERNAL_ERROR`.
+//! - `h2`: an HTTP/2 stream that a limit, a drain or a stall aborts is reset with `CANCEL` instead of `INTERNAL_ERROR`.
 //! - `metrics`: reports as metrics of the `metrics` facade.
 //! - `serve`: [`stall::AbortableListener`], connections of `axum::serve` that can be ended.
 //! - `signal`: [`Drain::on_signal`] listens to SIGINT and SIGTERM.

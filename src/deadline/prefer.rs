@@ -89,6 +89,8 @@ mod tests {
     fn what_stands_inside_something_else_is_no_preference() {
         check(&["foo=\"a, wait=5\", wait=6"], Ok(Some(6)));
         check(&["foo=\"a\\\", wait=5\", wait=6"], Ok(Some(6)));
+        // Outside of a quoted string a backslash escapes nothing.
+        check(&["foo=a\\, wait=5"], Ok(Some(5)));
         check(&["foo; wait=5"], Ok(None));
         check(&["await=5, wait-for=6, foo=wait"], Ok(None));
     }

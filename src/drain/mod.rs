@@ -93,6 +93,8 @@
 //! The [`window`](Drain::window) spreads the clients that come back: a thousand streams over 5 s are two hundred connections a
 //! second. The [`deadline`](Drain::deadline) with the [`grace`](Drain::grace) and the [`notice`](Drain::notice) has to be
 //! shorter than what the platform gives a process between SIGTERM and SIGKILL: Kubernetes 30 s, Docker 10 s, Heroku 30 s.
+//! The defaults, 31 s, are longer than any of these: set a deadline of 25 s for Kubernetes and Heroku and of 8 s for Docker,
+//! or give the process more time (`terminationGracePeriodSeconds`, `docker stop --time`).
 //!
 //! # What it costs
 //!
@@ -102,8 +104,8 @@
 //!
 //! # With other layers
 //!
-//! Outside of all that end or delay a stream: heartbeats, early commit, the gate, timeouts. What they refuse or end is counted as
-//! finished.
+//! Inside of an observer and of a stall layer, outside of all others that end or delay a stream: early commit, heartbeats, the
+//! gate, timeouts. What they refuse or end is counted as finished.
 //!
 //! # What it does not do
 //!

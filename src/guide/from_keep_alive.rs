@@ -54,4 +54,5 @@
 //!   Who wants that writes `Heartbeat::default().beat(Beat::comment_block(""))`.
 //! - Responses that axum's `Sse` has not made get beats as well, a proxied upstream's for one. What must be left alone says
 //!   so by a [`HeartbeatOverride`](crate::HeartbeatOverride) in its extensions.
-//! - Leave a `KeepAlive` where it is, and nothing breaks: whoever is silent for longer beats.
+//! - Leave a `KeepAlive` where it is, and nothing breaks: the layer is silent as long as the `KeepAlive` inside of it beats
+//!   often enough.

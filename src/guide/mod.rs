@@ -4,7 +4,7 @@
 //!
 //! | what you see | what helps |
 //! |---|---|
-//! | streams end after exactly 60 s, or 100 s, or 350 s of silence | [`HeartbeatLayer`](crate::HeartbeatLayer) |
+//! | streams end after exactly 60 s, or 120 s, or 350 s of silence | [`HeartbeatLayer`](crate::HeartbeatLayer) |
 //! | the client gets nothing at first, then everything at once | a proxy buffers: the headers that `HeartbeatLayer` adds, and [`Heartbeat::pad_first`](crate::Heartbeat::pad_first) |
 //! | bursts of small events come 40 ms late | [`TCP_NODELAY`](#nagles-algorithm) |
 //! | a hung producer keeps its stream open for ever | [`Timeouts::inter_chunk`](crate::Timeouts::inter_chunk) |
@@ -31,7 +31,7 @@
 //! use tower::ServiceBuilder;
 //! use tower_lifeline::{
 //!     DeadlineHeader, DeadlineLayer, Drain, DrainLayer, EarlyLayer, Gate, GateLayer, HeartbeatLayer, ObserveLayer,
-//!     Observer, StallLayer, TimeoutLayer, Timeouts,
+//!     Observer, RequestBodyTimeoutLayer, StallLayer, TimeoutLayer, Timeouts,
 //! };
 //!
 //! let (observer, drain, gate) = (Observer::new(), Drain::new(), Gate::new(512));
@@ -42,6 +42,7 @@
 //!     .layer(EarlyLayer::after(Duration::from_secs(10)))
 //!     .layer(DeadlineLayer::new().trust(DeadlineHeader::RequestTimeout))
 //!     .layer(HeartbeatLayer::every(Duration::from_secs(15)))
+//!     .layer(RequestBodyTimeoutLayer::new().gap(Duration::from_secs(30)))
 //!     .layer(GateLayer::new(&gate))
 //!     .layer(TimeoutLayer::new(Timeouts::new().inter_chunk(Duration::from_secs(90))));
 //! # let _ = layers;
@@ -56,6 +57,7 @@
 //! - Deadlines next: the gate does not let a request wait longer than its deadline, and the timeouts end it in time.
 //! - The heartbeat outside of the timeouts: it then also covers the wait for a slow first byte. The other way round works as
 //!   well, because beats are no content.
+//! - The limits of the upload around the gate, which reads the body of a request that waits.
 //! - The gate outside of the timeouts, so that their clocks start when a request has its permit; only the total counts from
 //!   when it came.
 //! - Compression outside of the heartbeat, and flushing each frame; or not at all for event streams, as tower-http does.

@@ -7,7 +7,7 @@
 //! | Node | `UND_ERR_HEADERS_TIMEOUT` after 300 s, `UND_ERR_BODY_TIMEOUT` | undici's own limits on head and silence | [`EarlyLayer`](crate::EarlyLayer) for the head, a heartbeat for the silence |
 //! | Python | `httpx.RemoteProtocolError: peer closed connection without sending complete message body` | a hop or the server has cut a stream | see who: [`ObserveLayer`](crate::ObserveLayer) |
 //! | Python | `httpx.ReadTimeout` | 5 s without a byte, httpx's default | a heartbeat below that, or [`trust_read_timeout`](crate::DeadlineLayer::trust_read_timeout) |
-//! | Python, MCP | an empty event, or a JSON error for one | a beat with a blank line, for a parser that takes it for an event | the default beat, [a comment line](crate::Beat::comment_line); another [for each request](crate::HeartbeatLayer::per_request) |
+//! | Python, httpx-sse (older MCP SDKs) | an empty event, or a JSON error for one | a beat with a blank line, for a parser that takes it for an event | the default beat, [a comment line](crate::Beat::comment_line); another [for each request](crate::HeartbeatLayer::per_request) |
 //! | nginx's log | `upstream timed out (110: Connection timed out) while reading upstream`, 504 | 60 s without a byte | [`HeartbeatLayer`](crate::HeartbeatLayer) |
 //! | nginx's log | `... while reading response header from upstream`, 504 | no head within 60 s | [`EarlyLayer`](crate::EarlyLayer) |
 //! | nginx's log | `upstream prematurely closed connection` | the server was stopped, or a body failed | [`DrainLayer`](crate::DrainLayer); the server's own log |
@@ -22,7 +22,7 @@
 //! | the server | each request takes longer and longer, and none fails | nobody is refused | [`GateLayer`](crate::GateLayer) |
 //! | the server | a gate's `in_flight` never falls | bodies that nobody drops: stalled clients, or a permit that a handler [holds](crate::gate::PermitHandle) | [`StallLayer`](crate::StallLayer) outside of the gate |
 //! | the server | `hyper::Error(IncompleteMessage)`, `disconnected before response completed` | a client or a hop has left | what to do about it says [`ObserveLayer`](crate::ObserveLayer) |
-//! | the server | a beat comes late or never, though the layer is there | an event is half written, the client does not read, or a thread is blocked | the warnings of [`tracing`](crate::heartbeat), or [`Heartbeat::on_event`](crate::Heartbeat::on_event) |
+//! | the server | a beat comes late or never, though the layer is there | an event is half written, the client does not read, or a thread is blocked | the warnings of the feature [`tracing`](crate#features), or [`Heartbeat::on_event`](crate::Heartbeat::on_event) |
 //! | the server | a layer has no effect on a route | `Router::layer` works on the routes that are there already | move it below them |
 //!
 //! # Who cuts my streams?

@@ -17,7 +17,7 @@ use crate::error::valid;
 /// |---|---|---|
 /// | [`comment_line`](Self::comment_line), the default | `:⏎` | google-genai for JavaScript and Python |
 /// | [`comment_block`](Self::comment_block) | `:⏎⏎` | httpx-sse (MCP Python SDK), openai-go before 3.43, google-genai for Python |
-/// | [`event`](Self::event) | `event: ping⏎data: …⏎⏎` | clients that deliver every event type (fine for Anthropic's) |
+/// | [`event`](Self::event) | `event: ping⏎data: …⏎⏎` | google-genai for Python; clients that deliver every event type, OpenAI's for one (fine for Anthropic's) |
 /// | [`json_rpc`](Self::json_rpc) | `data: {"jsonrpc":…}⏎⏎` | anything but JSON-RPC clients |
 /// | [`bytes`](Self::bytes) | yours | |
 /// | [`none`](Self::none) | nothing | |

@@ -103,8 +103,10 @@ impl HeartbeatLayer {
     /// use tower_lifeline::{Beat, HeartbeatLayer, HeartbeatOverride};
     ///
     /// let layer = HeartbeatLayer::default().per_request(|request| {
-    ///     let python = request.headers.get("x-stainless-lang").is_some_and(|lang| lang == "python");
-    ///     python.then(|| HeartbeatOverride::new().beat(Beat::event("ping", "{}")))
+    ///     // Google's client for Node loses an event behind a comment without a blank line.
+    ///     let client = request.headers.get("x-goog-api-client").and_then(|client| client.to_str().ok());
+    ///     let node = client.is_some_and(|client| client.contains("gl-node"));
+    ///     node.then(|| HeartbeatOverride::new().beat(Beat::comment_block("")))
     /// });
     /// ```
     #[must_use]

@@ -26,8 +26,8 @@ use crate::error::valid;
 /// | [`pad_first`](Self::pad_first) | no |
 /// | [`most_in_a_row`](Self::most_in_a_row) | no cap |
 ///
-/// Fifteen seconds is less than half of every idle limit of 30 s and more; only the 10 s class (Bun, Fastly between
-/// bytes) needs less.
+/// Fifteen seconds is at most half of every idle limit of 30 s and more; only shorter ones (Bun and Fastly between bytes,
+/// 10 s; Azure's Application Gateway, 20 s) need less.
 ///
 /// ```
 /// use std::time::Duration;

@@ -25,6 +25,7 @@
 //! beat every 15s: half of the shortest idle limit (Heroku, 55s), and no more than 15s
 //! head within 10s: a third of the shortest limit on the first byte (Heroku, 30s), and no more than 10s
 //! age up to 540s: nine tenths of the shortest lifetime (our gateway, 600s)
+//! nginx holds bytes back unless it is told not to
 //! ```
 //!
 //! # The numbers

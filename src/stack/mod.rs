@@ -1,6 +1,6 @@
 //! All layers in the one right order, as one service with one body.
 //!
-//! Ten layers in the wrong order are a trap: a gate outside of a deadline lets requests wait that are lost already, a
+//! Nine layers in the wrong order are a trap: a gate outside of a deadline lets requests wait that are lost already, a
 //! permit outside of a stall layer is never given back. And each layer that maps a body costs a frame another call.
 //! [`Lifeline`] nests them in the order that the [guide](crate::guide#in-which-order) gives reasons for, and takes their
 //! bodies apart again: what they all wanted of a stream, one body does, with one timer.
