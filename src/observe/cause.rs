@@ -264,6 +264,29 @@ mod tests {
     const PLAIN: Head = Head { is_the_end: false, upstream: None };
     const OURS: Head = Head { is_the_end: true, upstream: None };
 
+    /// Words are labels of metrics and values of logs: who changes one breaks dashboards.
+    #[test]
+    fn words() {
+        let causes = [
+            (EndCause::Finished, "finished by -: finished"),
+            (EndCause::Abandoned, "abandoned by client: abandoned"),
+            (EndCause::Failed, "failed by server: failed"),
+            (EndCause::UpstreamFailed, "upstream_failed by upstream: upstream failed"),
+            (EndCause::Panicked, "panicked by server: panicked"),
+            (EndCause::TimedOut(Phase::FirstByte), "timed_out by timer: timed out (first byte)"),
+            (EndCause::Stalled, "stalled by timer: stalled"),
+            (EndCause::Shed(Shed::QueueFull), "shed by gate: shed (queue_full)"),
+            (EndCause::Drained, "drained by drain: drained"),
+            (EndCause::DrainCut, "drain_cut by drain: cut by drain"),
+            (EndCause::Aged, "aged by drain: aged"),
+        ];
+        for (cause, words) in causes {
+            assert_eq!(format!("{} by {}: {cause}", cause.word(), cause.by().word()), words);
+        }
+        let whens = [When::Queue, When::Head, When::FirstByte, When::Streaming];
+        assert_eq!(whens.map(When::word), ["queue", "head", "first_byte", "streaming"]);
+    }
+
     #[track_caller]
     fn check(verdict: Option<Verdict>, known: Known, cause: EndCause, letters: &str) {
         let notes = Notes { verdict, ..Notes::default() };

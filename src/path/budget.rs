@@ -180,6 +180,7 @@ mod tests {
                 (beat, early, age)
             );
         };
+        assert_eq!(HopPath::through([Hop::BUN, Hop::NGINX]).hops(), [Hop::BUN, Hop::NGINX]);
         check(&[], None, None, None);
         check(&[Hop::NGINX], Some(15_000), Some(10_000), None);
         check(&[Hop::NGINX, Hop::AWS_ALB, Hop::BUN], Some(5_000), Some(3_333), None);
@@ -206,6 +207,9 @@ mod tests {
             refused(path.check_max_age(s(900))),
             "a stream makes room before the shortest lifetime of the path (Railway: 900s), got 900s"
         );
+        // Half of it is in time, and a moment more is not.
+        let half = Duration::from_millis(27_500);
+        assert!(path.check_beat(half).is_ok() && path.check_beat(half + Duration::from_millis(1)).is_err());
         assert!(path.check_beat(s(27)).and(path.check_early(s(29))).and(path.check_max_age(s(899))).is_ok());
         let open = HopPath::default();
         assert!(
