@@ -146,7 +146,7 @@ impl StallLayer {
 
     /// Called when a body has been dropped because its reader does not read.
     ///
-    /// It runs in the watchdog's task: it must be quick and must not panic.
+    /// It runs in the watchdog's task: it must be quick. When it panics the stream is dropped all the same.
     #[must_use]
     pub fn on_stall(self, hook: impl Fn(&StallError) + Send + Sync + 'static) -> Self {
         self.with(|settings| settings.hook = Some(Arc::new(hook)))

@@ -48,7 +48,8 @@
 //! | the body says with a frame that it was the last one | it is dropped at once; hyper would keep it over HTTP/2 until the client has taken that frame |
 //! | the inner body fails right behind a frame | the error comes 5 ms after the frame, or hyper would throw the frame away |
 //! | all streams wait for their producers, or are gone | nothing runs: the watchdog ends by itself |
-//! | the watchdog's runtime is shut down, or a hook panics | the next stream starts another watchdog |
+//! | the watchdog's runtime is shut down | the next stream starts another watchdog |
+//! | a hook panics, or a body while it is dropped | the panic ends there: the others are looked at as ever |
 //! | the body is dropped | so is the inner one |
 //!
 //! A body is dropped a sixteenth of the limit too late at the most, and two milliseconds; never too early. Whose

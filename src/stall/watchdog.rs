@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -68,11 +69,12 @@ impl Watchdog {
     }
 
     fn cut(&self, Cut { error, body, stream }: Cut) {
-        // First, because it is what holds the permit.
-        drop(body);
+        // First, because it is what holds the permit. A panic of somebody's code is not that of the others who were found
+        // in the same look.
+        let _ = catch_unwind(AssertUnwindSafe(|| drop(body)));
         stream.reader().is_given_up(&error);
         if let Some(hook) = &self.settings.hook {
-            hook(&error);
+            let _ = catch_unwind(AssertUnwindSafe(|| hook(&error)));
         }
     }
 }

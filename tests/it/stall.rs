@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -290,15 +291,22 @@ fn outside_of_a_runtime_a_stream_is_looked_at_from_its_first_frame_on() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_hook_that_panics_takes_the_watchdog_along_until_the_next_stream() {
-    let open = Open::default();
-    let layer = layer().on_stall(|_| panic!("as it must not"));
-    let _bodies = [(); 2].map(|()| StallBody::new(open.probe(script(FAST)), &layer));
+async fn a_hook_that_panics_takes_nobody_along() {
+    let (open, told) = (Open::default(), Arc::new(AtomicUsize::new(0)));
+    let counted = Arc::clone(&told);
+    let layer = layer().on_stall(move |_| {
+        counted.fetch_add(1, Relaxed);
+        panic!("as it should not");
+    });
+    let mut bodies = [(); 2].map(|()| StallBody::new(open.probe(script(FAST)), &layer));
     sleep(LATEST).await;
-    assert_eq!(tasks(), 0);
+    assert_eq!((open.count(), told.load(Relaxed), tasks()), (0, 2, 0));
+    for body in &mut bodies {
+        assert!(next(body).await.starts_with("nobody has asked"), "each is told");
+    }
     let _third = StallBody::new(open.probe(script(FAST)), &layer);
     sleep(LATEST).await;
-    assert_eq!((open.count(), tasks()), (0, 0));
+    assert_eq!((open.count(), told.load(Relaxed), tasks()), (0, 3, 0));
 }
 
 /// Drops what it was told to when it is dropped itself, and looks at its own layer meanwhile.
