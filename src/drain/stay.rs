@@ -134,6 +134,8 @@ impl Stay {
         match tracker {
             _ if self.ending == Ending::Abort && self.farewell.is_none() => Stands::Nowhere,
             Tracker::Opaque => Stands::Nowhere,
+            // Nothing but trailers can be said there, not even a farewell.
+            Tracker::Grpc(_) if self.ending != Ending::Grpc => Stands::Nowhere,
             Tracker::Grpc(at) if at.is_between() => Stands::Between,
             _ if tracker.place() == Place::Between => Stands::Between,
             _ => Stands::Inside,

@@ -45,6 +45,8 @@ impl Ending {
         let tracker = Tracker::of_response(headers);
         let ending = match chosen {
             _ if headers.contains_key(CONTENT_LENGTH) => Self::Abort,
+            // A status belongs into a call's trailers, whatever is chosen for other responses.
+            Some(chosen) if matches!(tracker, Tracker::Grpc(_)) && *chosen != Self::Abort => Self::Grpc,
             Some(chosen) => chosen.clone(),
             None => Self::for_response(tracker, caller),
         };

@@ -287,6 +287,21 @@ async fn a_grpc_stream_leaves_with_trailers_between_two_messages() {
     assert_eq!(trailers["grpc-status"], "14");
     assert_eq!(trailers["grpc-message"], "The server is about to stop.");
     assert_eq!(collected.to_bytes().len(), 6);
+    // An ending that is for other responses of the same router changes nothing.
+    let drain = prompt();
+    let layer = DrainLayer::new(&drain).ending(Ending::Llm);
+    let response = of_type("application/grpc", &format!("0s={message} 100s={message}"));
+    let body = answer(&layer, Request::new(()), response).await.into_body();
+    begin_after(&drain, 10);
+    assert_eq!(body.collect().await.unwrap().trailers().unwrap()["grpc-status"], "14");
+    // Without one it goes on to the deadline.
+    let drain = prompt();
+    let layer = DrainLayer::new(&drain).ending(Ending::Abort);
+    let response = of_type("application/grpc", &format!("0s={message} 25s={message} 100s={message}"));
+    let response = with(response, Farewell(Beat::event("bye", "1")));
+    let body = answer(&layer, Request::new(()), response).await.into_body();
+    begin_after(&drain, 10);
+    assert_eq!(timeline(body).await, format!("0s={message} 25s={message} 40s={CUT}"));
     // Inside of one it is cut.
     let half = of_type("application/grpc", r"0s='\x00\x00\x00\x00\x01'");
     assert_eq!(drawn(half).await, format!(r"0s='\x00\x00\x00\x00\x01' 40s={CUT}"));
