@@ -197,7 +197,11 @@ impl<B: Body<Data = Bytes>> Shell<B> {
             _ => {
                 self.as_mut().poll_unusual(&mut polled, cx);
                 if let Poll::Ready(Some(Ok(frame))) = &polled {
-                    self.unusual_is_seen(frame);
+                    self.as_mut().unusual_is_seen(frame);
+                    // A BOM may be awaited behind empty frames without an end.
+                    if self.as_mut().project().facts.runs_long(frame) {
+                        self.look_at_the_clock();
+                    }
                 }
             }
         }

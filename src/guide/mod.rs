@@ -39,8 +39,8 @@
 //!     .layer(ObserveLayer::new(&observer))
 //!     .layer(StallLayer::new(Duration::from_secs(60)))
 //!     .layer(DrainLayer::new(&drain))
-//!     .layer(EarlyLayer::after(Duration::from_secs(10)))
 //!     .layer(DeadlineLayer::new().trust(DeadlineHeader::RequestTimeout))
+//!     .layer(EarlyLayer::after(Duration::from_secs(10)))
 //!     .layer(HeartbeatLayer::every(Duration::from_secs(15)))
 //!     .layer(RequestBodyTimeoutLayer::new().gap(Duration::from_secs(30)))
 //!     .layer(GateLayer::new(&gate))
@@ -52,9 +52,10 @@
 //! - The stall layer around all that hold something: it sees what is taken of the stream in the end, a beat too, and drops
 //!   all that is inside. A permit that is outside of it is not given back.
 //! - Then the drain: whatever waits or is refused further in has somebody to tell it that the server stops.
+//! - Deadlines next: an early head beats as often as the caller asks for, the gate does not let a request wait longer than
+//!   its deadline, and the timeouts end it in time.
 //! - Then an early head, and only if you want it: it turns what all that follows refuses after its threshold into errors in
 //!   the stream.
-//! - Deadlines next: the gate does not let a request wait longer than its deadline, and the timeouts end it in time.
 //! - The heartbeat outside of the timeouts: it then also covers the wait for a slow first byte. The other way round works as
 //!   well, because beats are no content.
 //! - The limits of the upload around the gate, which reads the body of a request that waits.

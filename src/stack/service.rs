@@ -32,9 +32,10 @@ use crate::timeout::{RequestBodyTimeoutService, RequestTimeoutBody, TimeoutServi
 /// came, within the limits.
 pub type LifelineRequestBody<B> = ReplayBody<RequestTimeoutBody<B>>;
 
-type Inner<S> = DeadlineService<HeartbeatService<RequestBodyTimeoutService<GateService<TimeoutService<S>>>>>;
+type Inner<S> = HeartbeatService<RequestBodyTimeoutService<GateService<TimeoutService<S>>>>;
 type MaybeEarly<S> = Maybe<EarlyService<Answering<Inner<S>>>, Inner<S>>;
-type MaybeDrained<S> = Maybe<DrainService<MaybeEarly<S>>, MaybeEarly<S>>;
+type Deadlined<S> = DeadlineService<MaybeEarly<S>>;
+type MaybeDrained<S> = Maybe<DrainService<Deadlined<S>>, Deadlined<S>>;
 type Nest<S> = Maybe<ObserveService<MaybeDrained<S>>, MaybeDrained<S>>;
 
 /// The service that [`Lifeline`](super::Lifeline) makes.
@@ -50,14 +51,16 @@ impl<S> LifelineService<S> {
         let limited = layers.timeouts.layer(inner);
         let gated = GateService::optional(limited, layers.gate.clone());
         let uploaded = RequestBodyTimeoutService::optional(gated, layers.request_body.clone());
-        let inner = layers.deadlines.layer(layers.heartbeat.layer(uploaded));
+        let inner = layers.heartbeat.layer(uploaded);
         let early = match &layers.early {
             Some(early) => Maybe::On { on: early.layer(Answering(inner)) },
             None => Maybe::Off { off: inner },
         };
+        // An early head's own beats heed what a caller says of silence.
+        let deadlined = layers.deadlines.layer(early);
         let drained = match &layers.drain {
-            Some(drain) => Maybe::On { on: drain.layer(early) },
-            None => Maybe::Off { off: early },
+            Some(drain) => Maybe::On { on: drain.layer(deadlined) },
+            None => Maybe::Off { off: deadlined },
         };
         let nest = match &layers.observer {
             Some(observer) => Maybe::On { on: ObserveLayer::new(observer).layer(drained) },

@@ -264,7 +264,8 @@ impl Exchange {
         let plan = &self.plan;
         let from = match &self.upload {
             None => Some(self.began),
-            Some(upload) => upload.read_at(cx),
+            // It may have been read while the request waited in a gate, which is nothing that the handler did.
+            Some(upload) => upload.read_at(cx).map(|read| read.max(self.began)),
         };
         let headers = plan.limits.headers.zip(from).and_then(|(limit, from)| {
             Some(Total { at: from.checked_add(limit)?, limit, phase: Phase::Headers })

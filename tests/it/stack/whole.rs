@@ -1,21 +1,24 @@
 //! What the layers do for each other in a stack.
 
 use std::convert::Infallible;
+use std::future::Future;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
-use http_body::Body;
+use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Full};
-use tokio::time::sleep;
+use tokio::time::{Sleep, sleep};
 use tower::{Layer, Service, ServiceExt, service_fn};
 use tower_lifeline::observe::{EndCause, Observer, StreamReport};
 use tower_lifeline::stack::LifelineRequestBody;
 use tower_lifeline::testing::{Script, script, timeline};
 use tower_lifeline::{
-    Drain, DrainLayer, EarlyLayer, Gate, Heartbeat, Hop, HopPath, Lifeline, LifelineBody, LifelineBuilder,
-    StallLayer, Timeouts,
+    DeadlineLayer, Drain, DrainLayer, EarlyLayer, Gate, HeadersFrom, Heartbeat, Hop, HopPath, Lifeline,
+    LifelineBody, LifelineBuilder, StallLayer, TimeoutLayer, Timeouts,
 };
 
 use crate::support::probe::{Open, Probe};
@@ -154,6 +157,78 @@ async fn the_permit_is_given_back_with_the_last_frame_a_cut_and_a_drop() {
     assert_eq!(gate.stats().in_flight, 1);
     drop(dropped);
     assert_eq!(gate.stats().in_flight, 0);
+}
+
+/// Without an upload its end is there before the queue, and with one a gate reads it meanwhile.
+#[tokio::test(start_paused = true)]
+async fn the_queue_is_not_billed_to_the_handler_whose_clock_starts_with_its_upload() {
+    for upload in ["", "upload"] {
+        let limits = TimeoutLayer::new(Timeouts::new().headers(s(10))).headers_from(HeadersFrom::RequestBody);
+        let asked = Lifeline::sse().gate(Gate::new(1).max_wait(s(60))).timeouts(limits);
+        let service = stacked(asked, 5, "0s=a 60s=b");
+        let request = || Request::post("/").body(Full::from(upload)).unwrap();
+        let first = service.clone().oneshot(request()).await.unwrap();
+        let second = tokio::spawn(service.oneshot(request()));
+        sleep(s(20)).await;
+        drop(first);
+        let answer = second.await.unwrap().unwrap();
+        assert_eq!(answer.status(), StatusCode::OK, "{upload:?} is let in at 20 s and takes 5 s of 10 s");
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_early_head_heeds_how_much_silence_the_caller_bears() {
+    let deadlines = DeadlineLayer::new().trust_read_timeout();
+    let asked = Lifeline::sse().deadlines(deadlines).early(EarlyLayer::after(s(2)));
+    let service = stacked(asked, 11, "0s=a 0s=end");
+    let mut request = request();
+    request.headers_mut().insert("x-stainless-read-timeout", "12".parse().unwrap());
+    let line = timeline(service.oneshot(request).await.unwrap().into_body()).await;
+    assert_eq!(line, "0s=: 4s=: 8s=: 9s=a 9s=end");
+}
+
+/// Nothing for 3 s, and then empty frames without an end.
+struct Empties(Pin<Box<Sleep>>);
+
+impl Body for Empties {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(
+        mut self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        if !self.0.is_elapsed() {
+            ready!(self.0.as_mut().poll(cx));
+        }
+        Poll::Ready(Some(Ok(Frame::data(Bytes::new()))))
+    }
+}
+
+/// Behind a first beat these are looked at for a BOM, which is no reason not to look at the clock.
+#[tokio::test(start_paused = true)]
+async fn empty_frames_behind_a_first_beat_do_not_outrun_the_total() {
+    let asked = Lifeline::sse().heartbeat(Heartbeat::every(s(2))).timeouts(Timeouts::new().total(s(10)));
+    let handler = service_fn(|_: Request<Upload>| async {
+        Ok::<_, Infallible>(stream(Empties(Box::pin(sleep(s(3))))))
+    });
+    let answer = asked.build().unwrap().layer(handler).oneshot(request()).await.unwrap();
+    let mut body = pin!(answer.into_body());
+    let beat = body.frame().await.unwrap().unwrap().into_data().unwrap();
+    assert_eq!(beat, ":\n");
+    body.frame().await.unwrap().unwrap();
+    tokio::time::advance(s(10)).await;
+    let mut more = 0;
+    let last = loop {
+        let data = body.frame().await.unwrap().unwrap().into_data().unwrap();
+        if !data.is_empty() {
+            break data;
+        }
+        more += 1;
+        assert!(more <= 64, "the total has passed");
+    };
+    assert!(last.starts_with(b"retry: "), "{last:?}");
+    assert!(body.frame().await.is_none());
 }
 
 #[tokio::test(start_paused = true)]
