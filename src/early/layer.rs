@@ -163,6 +163,11 @@ impl EarlyLayer {
         if self.plan.beats_by_itself { self } else { self.heartbeat(heartbeat.clone()) }
     }
 
+    /// That which was set, and is not another layer's.
+    pub(crate) fn own_heartbeat(&self) -> Option<&Heartbeat> {
+        self.plan.beats_by_itself.then_some(&self.plan.heartbeat.settings)
+    }
+
     /// This choice, unless there is one.
     pub(crate) fn when_or(self, chooses: impl Fn(&request::Parts) -> bool + Send + Sync + 'static) -> Self {
         if self.plan.chooses.is_some() { self } else { self.when(chooses) }

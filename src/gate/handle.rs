@@ -236,6 +236,9 @@ impl Gate {
     /// Each admitted request gives one sample, at the latest when its client leaves; a handler that fails, or answers 429,
     /// 503 or 504, counts as dropped. The queue's default depth is twice the number it starts with.
     ///
+    /// The limit belongs to this gate. One that is made from it by a setter after it is in use takes the same one along: make
+    /// a limit for each.
+    ///
     /// ```
     /// use std::time::Duration;
     /// use tower_lifeline::Gate;
@@ -264,6 +267,9 @@ impl Gate {
     /// Changes the number of permits while the gate runs. More are given to those who wait at once; when there are fewer,
     /// nobody loses theirs, but none is given out before enough have come back. Zero lets nobody in and nobody out of the
     /// queue. The queue's depth stays.
+    ///
+    /// An [`adaptive`](Self::adaptive) gate goes on from its own number with the next sample: to bound it, bound its
+    /// [`Limit`], or [`close`](Self::close) the gate.
     pub fn resize(&self, max_in_flight: usize) {
         self.inner.shared.resize(max_in_flight);
     }

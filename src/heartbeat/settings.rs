@@ -312,6 +312,11 @@ impl Heartbeat {
         self.interval
     }
 
+    /// The same, unless it writes nothing at all.
+    pub(crate) fn beats_every(&self) -> Option<Duration> {
+        (!self.beat.is_none()).then_some(self.interval)
+    }
+
     pub(crate) fn try_interval(self, interval: Duration) -> Result<Self, ConfigError> {
         if interval < SHORTEST {
             return Err(ConfigError::new(format!(

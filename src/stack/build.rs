@@ -49,14 +49,19 @@ impl LifelineBuilder {
             (Choice::Ours, Some(drain)) => drain.age(),
             _ => None,
         };
+        let beat = heartbeat.as_ref().and_then(|heartbeat| heartbeat.settings().beats_every());
         checks::all(&Asked {
             preset,
             path: self.path.as_ref(),
-            beat: heartbeat.as_ref().map(|heartbeat| heartbeat.settings().interval()),
+            beat,
             limits: *timeouts.limits(),
             upload,
             wait: self.gate.as_ref().map(Gate::longest_wait),
             early: self.early.as_ref().map(EarlyLayer::threshold),
+            early_beat: self
+                .early
+                .as_ref()
+                .and_then(|layer| layer.own_heartbeat().map_or(beat, Heartbeat::beats_every)),
             age,
         })?;
         let given = match &self.max_age {

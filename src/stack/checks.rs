@@ -18,6 +18,8 @@ pub(super) struct Asked<'a> {
     /// In the gate's queue.
     pub(super) wait: Option<Duration>,
     pub(super) early: Option<Duration>,
+    /// Behind an early head, until there is an answer.
+    pub(super) early_beat: Option<Duration>,
     pub(super) age: Option<Duration>,
 }
 
@@ -31,7 +33,9 @@ fn on_the_path(asked: &Asked) -> Result<(), ConfigError> {
     let Some(path) = asked.path else {
         return Ok(());
     };
-    asked.beat.map_or(Ok(()), |beat| path.check_beat(beat))?;
+    for beat in asked.beat.into_iter().chain(asked.early_beat) {
+        path.check_beat(beat)?;
+    }
     asked.early.map_or(Ok(()), |early| path.check_early(early))?;
     asked.age.map_or(Ok(()), |age| path.check_max_age(age))
 }
@@ -68,7 +72,7 @@ fn an_early_head(asked: &Asked) -> Result<(), ConfigError> {
     if asked.preset == Preset::Grpc {
         return Err(ConfigError::new(format!("gRPC has no early heads, got one after {early:?}")));
     }
-    if asked.beat.is_none() {
+    if asked.early_beat.is_none() {
         return Err(ConfigError::new(format!(
             "a stream with an early head beats until its answer comes, got a head after {early:?} and no heartbeat"
         )));
@@ -102,6 +106,7 @@ mod tests {
             upload: Some(Timeouts { inter_chunk: s(30), total: s(60), ..Timeouts::new() }),
             wait: s(5),
             early: s(10),
+            early_beat: s(15),
             age: s(500),
         };
         all(&asked).expect("nothing is wrong with these");
@@ -114,6 +119,10 @@ mod tests {
     fn what_contradicts_the_path() {
         check(
             |asked| asked.beat = s(28),
+            "a beat goes out twice in the shortest idle limit of the path, at most every 27.5s (Heroku: 55s), got 28s",
+        );
+        check(
+            |asked| asked.early_beat = s(28),
             "a beat goes out twice in the shortest idle limit of the path, at most every 27.5s (Heroku: 55s), got 28s",
         );
         check(
@@ -152,7 +161,7 @@ mod tests {
     fn an_early_head_that_would_not_come() {
         check(|asked| asked.preset = Preset::Grpc, "gRPC has no early heads, got one after 10s");
         check(
-            |asked| asked.beat = None,
+            |asked| asked.early_beat = None,
             "a stream with an early head beats until its answer comes, got a head after 10s and no heartbeat",
         );
         check(
@@ -175,6 +184,7 @@ mod tests {
             upload: None,
             wait: None,
             early: None,
+            early_beat: None,
             age: None,
         };
         let tie = Timeouts { headers: s(10), first_byte: s(10), inter_chunk: s(10), total: s(10) };

@@ -98,10 +98,11 @@
 //!
 //! # Nested by hand
 //!
-//! The same layers nested in the same order draw the same; a test compares thousands of random ones. Two things differ.
+//! The same layers nested in the same order draw the same; a test compares thousands of random ones. Three things differ.
 //! When something ends a stream in the moment in which something else is due, one body says the end, and a layer outside
 //! of the one that ends it may beat before that. And an error that has to wait until what went before it is flushed waits
-//! once for 5 ms, not in each layer.
+//! once for 5 ms, not in each layer. And where [`HeartbeatLayer::select`](crate::HeartbeatLayer::select) calls a response an
+//! event stream that does not say so itself, the limits take it for one, too.
 //!
 //! A handler's response can still change its own limits, heartbeat, ending and drain by its extensions, as with the layers
 //! alone.

@@ -17,7 +17,7 @@ use tower_lifeline::observe::{EndCause, Observer, StreamReport};
 use tower_lifeline::stack::LifelineRequestBody;
 use tower_lifeline::testing::{Script, script, timeline};
 use tower_lifeline::{
-    DeadlineLayer, Drain, DrainLayer, EarlyLayer, Gate, HeadersFrom, Heartbeat, Hop, HopPath, Lifeline,
+    Beat, DeadlineLayer, Drain, DrainLayer, EarlyLayer, Gate, HeadersFrom, Heartbeat, Hop, HopPath, Lifeline,
     LifelineBody, LifelineBuilder, StallLayer, TimeoutLayer, Timeouts,
 };
 
@@ -185,6 +185,25 @@ async fn an_early_head_heeds_how_much_silence_the_caller_bears() {
     request.headers_mut().insert("x-stainless-read-timeout", "12".parse().unwrap());
     let line = timeline(service.oneshot(request).await.unwrap().into_body()).await;
     assert_eq!(line, "0s=: 4s=: 8s=: 9s=a 9s=end");
+}
+
+#[test]
+fn the_beats_of_an_early_head_are_its_own_where_it_has_some() {
+    let every = |seconds| Heartbeat::every(s(seconds));
+    let early = |own: Heartbeat| EarlyLayer::after(s(10)).heartbeat(own);
+    let sentence = |asked: LifelineBuilder| asked.build().unwrap_err().to_string();
+    Lifeline::sse().without_heartbeat().early(early(every(15))).build().unwrap();
+    Lifeline::plain().early(early(every(15))).build().unwrap();
+    let path = || HopPath::through([Hop::NGINX]);
+    assert_eq!(
+        sentence(Lifeline::sse().path(path()).early(early(every(240)))),
+        "a beat goes out twice in the shortest idle limit of the path, at most every 30s (nginx: 60s), got 240s"
+    );
+    let silent = every(15).beat(Beat::none());
+    let none =
+        "a stream with an early head beats until its answer comes, got a head after 10s and no heartbeat";
+    assert_eq!(sentence(Lifeline::sse().heartbeat(silent.clone()).early(EarlyLayer::after(s(10)))), none);
+    assert_eq!(sentence(Lifeline::sse().early(early(silent))), none);
 }
 
 /// Nothing for 3 s, and then empty frames without an end.
