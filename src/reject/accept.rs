@@ -101,6 +101,9 @@ mod tests {
         check("text/*;q=0.2 , application/*; Q=0.100", true);
         check("text/plain;a=\"b,c;q=0\"", true);
         check("text/plain;a=\"\\\",\";q=0.5, */*;q=0.4", true);
+        check("application/json;a=\"\\\",\";q=0, text/plain;q=0.1", true);
+        check("text/plain;q=1, */*;q=0.9", true);
+        check("text/plain;q=1.000, */*;q=0.9", true);
         check("text/html, text/plain", true);
         check("", false);
         check("*/*", false);
