@@ -13,6 +13,8 @@ pub struct Counts {
     causes: BTreeMap<String, u64>,
     seen: BTreeMap<&'static str, u64>,
     pub drains: u64,
+    /// Failures that came before what was said right before them.
+    pub overtaken: u64,
     /// How late the runtime was at most, in milliseconds, in each round.
     pub late: Vec<u64>,
 }
@@ -28,6 +30,7 @@ impl fmt::Display for Counts {
         for (name, count) in &self.seen {
             writeln!(f, "seen   {count:>7}  {name}")?;
         }
+        writeln!(f, "overtaken {:>4}", self.overtaken)?;
         writeln!(f, "drains {:>7}\nthe runtime was late by at most {:?} ms", self.drains, self.late)
     }
 }

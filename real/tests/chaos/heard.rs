@@ -102,12 +102,24 @@ impl Story<'_> {
     }
 
     fn lines(&self, text: &Text, body: &[u8]) -> Result<Heard, String> {
-        let read = text::read(text, NO_BEAT, body)?;
+        let whole = text.said.len();
+        let read = match text::read(text, NO_BEAT, body) {
+            Ok(read) => read,
+            // What the handler would have said next may begin like what came in its place.
+            Err(wrong) => {
+                let lines = body.strip_suffix(b"\n").unwrap_or(body);
+                let begins = lines.iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+                let (said, rest) = body.split_at(begins);
+                let ending = self.line(rest).ok().filter(|_| text.said.starts_with(said));
+                let ending = Some(ending.ok_or(wrong)?);
+                return Ok(Heard { said: Some((begins, whole)), beats: Some(0), ending });
+            }
+        };
         let ending = match read.rest {
             [] => None,
             rest => Some(self.line(rest)?),
         };
-        Ok(Heard { said: Some((read.said, text.said.len())), beats: Some(0), ending })
+        Ok(Heard { said: Some((read.said, whole)), beats: Some(0), ending })
     }
 
     /// `{"error":"…","phase":"total","limit_ms":100}`, or without a limit.

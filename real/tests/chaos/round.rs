@@ -81,8 +81,9 @@ pub async fn play(seed: u64, round: u64, range: Range<u64>, counts: &mut Counts,
             let (arrived, aborted) = (ledger.arrived(script.index), aborted.load(SeqCst));
             let story =
                 Story { script: &script, world: &world, arrived, told: &told, outcome: &outcome, aborted };
-            if let Err(sentence) = judge(&story) {
-                wrong.push(telling(&story, &sentence));
+            match judge(&story) {
+                Ok(()) => counts.overtaken += u64::from(story.is_overtaken()),
+                Err(sentence) => wrong.push(telling(&story, &sentence)),
             }
         }
     }
