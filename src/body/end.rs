@@ -8,8 +8,8 @@ use crate::timeout::{Phase, TimeoutError};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum StreamEnd {
-    /// The body said all it had to say. hyper drops such a body without asking for its end when it can tell
-    /// (`is_end_stream`); that is finished too.
+    /// The body said all it had to say. hyper drops such a body without asking for its end when it can tell: the body says
+    /// so (`is_end_stream`), or as many bytes as were announced have gone out. That is finished too.
     Finished,
     /// The inner body failed.
     Failed,
@@ -24,9 +24,9 @@ pub enum StreamEnd {
 }
 
 impl StreamEnd {
-    /// What a drop means, by whether the inner body had anything left to say.
-    pub(crate) fn of_drop(is_end_stream: bool) -> Self {
-        if is_end_stream { Self::Finished } else { Self::Dropped }
+    /// What a drop means, by whether anybody waited for more.
+    pub(crate) fn of_drop(is_at_its_end: bool) -> Self {
+        if is_at_its_end { Self::Finished } else { Self::Dropped }
     }
 }
 

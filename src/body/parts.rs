@@ -7,12 +7,13 @@ use std::task::Waker;
 use std::time::Instant;
 
 use bytes::Bytes;
-use http_body::SizeHint;
+use http_body::{Frame, SizeHint};
 
 use super::end::{Fault, StreamEnd};
 use super::facts::Facts;
 use super::journal::Journal;
 use super::timer;
+use crate::dialect::Tracker;
 use crate::drain::{self, Stay};
 use crate::heartbeat::{self, Plan, Pulse};
 use crate::observe::Draft;
@@ -35,6 +36,8 @@ pub(crate) struct More {
     /// Where somebody outside wants to know what the parts decide.
     pub(crate) journal: Option<Journal>,
     pub(crate) report: Option<Box<Draft>>,
+    /// What the client still waits for, where it knows how much that is.
+    pub(crate) owed: Option<u64>,
     /// Where somebody beneath the shell has to know what the reader has been given.
     pub(crate) above: Option<Above>,
 }
@@ -83,6 +86,7 @@ impl Parts {
             either(&mut ours.drain, &mut inner.drain);
             either(&mut ours.journal, &mut inner.journal);
             either(&mut ours.report, &mut inner.report);
+            either(&mut ours.owed, &mut inner.owed);
             either(&mut ours.above, &mut inner.above);
         }
         either(&mut self.more, &mut inner.more);
@@ -111,6 +115,25 @@ impl Parts {
 
     fn journal(&self) -> Option<&Journal> {
         self.more.as_ref()?.journal.as_ref()
+    }
+
+    /// A frame goes out, after which the wire stands here.
+    #[inline]
+    pub(crate) fn passed(&mut self, frame: &Frame<Bytes>, tracker: &Tracker) {
+        let Some(more) = &mut self.more else {
+            return;
+        };
+        if let Some(report) = &mut more.report {
+            report.seen.passed(frame, tracker);
+        }
+        if let Some(owed) = &mut more.owed {
+            *owed = owed.saturating_sub(frame.data_ref().map_or(0, |data| data.len() as u64));
+        }
+    }
+
+    /// Whether the client has all that it waits for.
+    pub(crate) fn has_delivered(&self) -> bool {
+        self.more.as_ref().is_some_and(|more| more.owed == Some(0))
     }
 
     #[inline]

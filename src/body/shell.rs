@@ -38,7 +38,7 @@ pin_project! {
             }
             // HTTP/2 asks for nothing behind the trailers, and not every body says that they are the end.
             let over = this.facts.over() && this.has_said_all();
-            let end = StreamEnd::of_drop(over || this.is_end_stream());
+            let end = StreamEnd::of_drop(over || this.is_end_stream() || this.parts.has_delivered());
             let mut this = this.project();
             this.parts.ended(this.waiting.as_ref().map(|waiting| &waiting.memory), end);
             if let Some(report) = this.parts.take_report() {
@@ -186,9 +186,7 @@ impl<B: Body<Data = Bytes>> Shell<B> {
         match &polled {
             Poll::Ready(Some(Ok(frame))) if !this.facts.drops_bom() => {
                 this.facts.passed(frame);
-                if let Some(report) = this.parts.report() {
-                    report.seen.passed(frame, this.facts.tracker_ref());
-                }
+                this.parts.passed(frame, this.facts.tracker_ref());
                 if this.facts.runs_long(frame) {
                     self.look_at_the_clock();
                 }
@@ -282,9 +280,7 @@ impl<B: Body<Data = Bytes>> Shell<B> {
     #[cold]
     fn unusual_is_seen(self: Pin<&mut Self>, frame: &Frame<Bytes>) {
         let this = self.project();
-        if let Some(report) = this.parts.report() {
-            report.seen.passed(frame, this.facts.tracker_ref());
-        }
+        this.parts.passed(frame, this.facts.tracker_ref());
     }
 
     #[inline(always)]

@@ -29,8 +29,15 @@ pin_project! {
 }
 
 impl<B: Body<Data = Bytes>> DrainBody<B> {
-    pub(super) fn staying(inner: B, tracker: Tracker, stay: Stay, journal: Option<Journal>) -> Self {
-        let more = More { drain: Some(Box::new(stay)), journal, ..More::default() };
+    /// `owed`: how many bytes the client will wait for, if it knows.
+    pub(super) fn staying(
+        inner: B,
+        tracker: Tracker,
+        stay: Stay,
+        owed: Option<u64>,
+        journal: Option<Journal>,
+    ) -> Self {
+        let more = More { drain: Some(Box::new(stay)), owed, journal, ..More::default() };
         let parts = Parts { more: Some(Box::new(more)), ..Parts::default() };
         Self { shell: Shell::new(inner, Facts::new(tracker, Watch::Nothing), parts) }
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
-use http::{Method, Request, Response, StatusCode};
+use http::{Method, Request, Response};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
@@ -22,7 +22,7 @@ use super::report::Went;
 use super::stay::Stay;
 use super::{Farewell, OnDrain};
 use crate::ConfigError;
-use crate::body::{Journal, Timer, now};
+use crate::body::{Journal, Timer, is_tunnel, length, now};
 use crate::error::valid;
 use crate::jitter::Seeds;
 use crate::reject::{Caller, Ending};
@@ -186,7 +186,7 @@ where
         }
         let since = now();
         let (method, uri) = (request.method().clone(), request.uri().clone());
-        let connect = method == Method::CONNECT;
+        let asked = method.clone();
         let caller = Caller::of_request(&request);
         let journal = Journal::of(request.extensions());
         let wished = request.extensions().get().copied();
@@ -198,7 +198,8 @@ where
             return DrainFuture::new(State::Refused { answer: Some(answer) });
         };
         request.extensions_mut().insert(plan.drain.clone());
-        let exchange = Exchange { plan: Arc::clone(plan), guest, caller, since, connect, wished, journal };
+        let exchange =
+            Exchange { plan: Arc::clone(plan), guest, caller, since, method: asked, wished, journal };
         DrainFuture::new(State::Running {
             inner: self.inner.call(request),
             exchange: Some(exchange),
@@ -291,7 +292,7 @@ struct Exchange {
     guest: Guest,
     caller: Caller,
     since: Instant,
-    connect: bool,
+    method: Method,
     wished: Option<OnDrain>,
     journal: Option<Journal>,
 }
@@ -322,9 +323,7 @@ impl Exchange {
     }
 
     fn stays<B: Body<Data = Bytes>>(mut self, response: Response<B>) -> Response<DrainBody<B>> {
-        let status = response.status();
-        let tunnel = status == StatusCode::SWITCHING_PROTOCOLS || (self.connect && status.is_success());
-        if tunnel || response.body().is_end_stream() {
+        if is_tunnel(self.method == Method::CONNECT, response.status()) || response.body().is_end_stream() {
             self.guest.goes(Went::Finished);
             return response.map(DrainBody::untold);
         }
@@ -343,6 +342,7 @@ impl Exchange {
             let age = age - self.plan.seeds.next().up_to(most);
             stay = stay.until(self.since.checked_add(age), age);
         }
-        response.map(|body| DrainBody::staying(body, tracker, stay, self.journal))
+        let owed = length(&self.method, &response);
+        response.map(|body| DrainBody::staying(body, tracker, stay, owed, self.journal))
     }
 }

@@ -58,6 +58,7 @@
 //! | an event is not finished at the deadline | the body fails with a [`DrainError`] |
 //! | a stream is always ready | it leaves within 64 frames or 256 KiB; in gRPC a message later, for behind the first one may be its own trailers |
 //! | its last frame comes when it is to leave | it has finished, and says no goodbye |
+//! | it is dropped when the announced length has gone out, as servers do | it has finished, however late that was |
 //! | a stream would rather finish ([`OnDrain::Finish`]), or is in no format with known boundaries, or has said its length | it goes on to its own end, at the latest to the deadline |
 //! | a gRPC call is at its end | its own trailers are passed on |
 //! | a handler has not answered at the deadline | 503 in the caller's protocol, and the handler is dropped |

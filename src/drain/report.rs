@@ -22,7 +22,7 @@ pub struct DrainReport {
     /// Those who are here: not answered yet, or with a response body that has not ended. With a
     /// [`finished`](super::Drain::finished) drain: nobody reads their bodies, so they could not be told.
     pub present: usize,
-    /// Ended by themselves, or failed.
+    /// Ended by themselves, or with their announced length gone out, or failed.
     pub finished: u64,
     /// Streams that said goodbye and ended between two messages.
     pub left: u64,

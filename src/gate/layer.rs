@@ -9,7 +9,7 @@ use std::time::Instant;
 use bytes::Bytes;
 use http::header::EXPECT;
 use http::request::Parts;
-use http::{Extensions, Method, Request, Response, StatusCode};
+use http::{Extensions, Method, Request, Response};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
@@ -26,7 +26,7 @@ use super::replay::ReplayBody;
 use super::sampling::Sampling;
 use super::shared::Arrival;
 use super::shed::{Shed, drain_time};
-use crate::body::{Journal, Timer, now};
+use crate::body::{Journal, Timer, is_tunnel, now};
 use crate::deadline::Deadline;
 use crate::timeout::Arrived;
 
@@ -283,8 +283,7 @@ where
                     };
                     let status = response.status();
                     let sampling = sampling.and_then(|sampling| sampling.head(status));
-                    let tunnel =
-                        status == StatusCode::SWITCHING_PROTOCOLS || (*connect && status.is_success());
+                    let tunnel = is_tunnel(*connect, status);
                     let permit = permit.filter(|_| !tunnel && *scope != PermitScope::Headers);
                     let held = Held::new(sampling, permit, *scope);
                     return Poll::Ready(Ok(response.map(|body| GateBody::new(Permitted::new(body, held)))));

@@ -199,5 +199,4 @@ pub(crate) use news::News;
 pub use pace::Pace;
 pub(crate) use plan::Plan;
 pub(crate) use pulse::{Due, Pulse};
-pub(crate) use select::has_no_body;
 pub use settings::{Heartbeat, HeartbeatOverride, MidEvent, Rhythm};

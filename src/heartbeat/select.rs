@@ -4,6 +4,7 @@ use http::header::{CONTENT_LENGTH, CONTENT_RANGE, ETAG, HeaderName, HeaderValue,
 use http::response::Parts;
 use http::{HeaderMap, Method, StatusCode};
 
+use crate::body::has_no_body;
 use crate::dialect::{Dialect, is_encoded};
 
 /// Whether added bytes could break this response, whatever it is made of. No setting overrules this.
@@ -12,14 +13,6 @@ pub(crate) fn is_closed(request: &Method, response: &Parts) -> bool {
         || is_encoded(&response.headers)
         || response.headers.contains_key(CONTENT_LENGTH)
         || is_sealed(response)
-}
-
-/// RFC 9110, sections 6.4.1 and 9.3.6: these have no body, or it is a tunnel.
-pub(crate) fn has_no_body(request: &Method, status: StatusCode) -> bool {
-    request == Method::HEAD
-        || (request == Method::CONNECT && status.is_success())
-        || status.is_informational()
-        || matches!(status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
 /// Somebody has vouched for the exact bytes: a part of something, a digest (RFC 9530), a strong validator (RFC 9110,

@@ -27,9 +27,10 @@ pin_project! {
 }
 
 impl<B: Body<Data = Bytes>> ObserveBody<B> {
-    pub(super) fn new(inner: B, tracker: Tracker, draft: Box<Draft>) -> Self {
+    /// `owed`: how many bytes the client will wait for, if it knows.
+    pub(super) fn new(inner: B, tracker: Tracker, owed: Option<u64>, draft: Box<Draft>) -> Self {
         let span = draft.span.clone();
-        let more = More { report: Some(draft), ..More::default() };
+        let more = More { report: Some(draft), owed, ..More::default() };
         let parts = Parts { more: Some(Box::new(more)), ..Parts::default() };
         Self { shell: Shell::new(inner, Facts::new(tracker, Watch::Content), parts), span }
     }

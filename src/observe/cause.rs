@@ -192,8 +192,6 @@ pub(super) struct Known {
     pub(super) head: Option<Head>,
     /// There was content.
     pub(super) content: bool,
-    /// As many bytes as were announced have gone out.
-    pub(super) delivered: bool,
     pub(super) panicking: bool,
 }
 
@@ -239,7 +237,6 @@ fn without_verdict(known: &Known, notes: &Notes) -> EndCause {
         StreamEnd::TimedOut(phase) => EndCause::TimedOut(phase),
         StreamEnd::Drained => EndCause::Drained,
         StreamEnd::Aged => EndCause::Aged,
-        StreamEnd::Dropped if known.delivered => EndCause::Finished,
         StreamEnd::Dropped if known.panicking => EndCause::Panicked,
         StreamEnd::Dropped => EndCause::Abandoned,
     }
@@ -295,7 +292,7 @@ mod tests {
     }
 
     fn known(end: StreamEnd, head: Option<Head>, content: bool) -> Known {
-        Known { end, head, content, delivered: false, panicking: false }
+        Known { end, head, content, panicking: false }
     }
 
     #[test]
@@ -311,7 +308,6 @@ mod tests {
         check(None, known(StreamEnd::Failed, Some(PLAIN), true), Failed, "SS");
         check(None, Known { panicking: true, ..dropped(None, false) }, Panicked, "SH");
         check(None, Known { panicking: true, ..dropped(Some(PLAIN), true) }, Panicked, "SS");
-        check(None, Known { delivered: true, ..dropped(Some(PLAIN), true) }, Finished, "--");
     }
 
     #[test]

@@ -4,8 +4,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Instant;
 
-use http::header::CONTENT_LENGTH;
-use http::{Method, Response, StatusCode};
+use http::{Response, StatusCode};
 use http_body::Body;
 
 use super::cause::{self, Head, Known, Upstream};
@@ -15,7 +14,6 @@ use super::seen::Seen;
 use super::span::Span;
 use crate::body::{Journal, Verdict, now};
 use crate::dialect::Tracker;
-use crate::heartbeat::has_no_body;
 use crate::{Dialect, StreamEnd};
 
 /// What is known of one stream so far. It travels from the future to the body.
@@ -36,8 +34,6 @@ struct TheHead {
     at: Instant,
     status: StatusCode,
     dialect: Option<Dialect>,
-    /// What the message's length is, if the client knows it.
-    length: Option<u64>,
     facts: Head,
 }
 
@@ -77,7 +73,6 @@ impl Draft {
             at: now(),
             status,
             dialect: tracker.dialect(),
-            length: length(&self.opening.method, response, exact),
             facts: Head { is_the_end, upstream },
         });
         tracker
@@ -114,12 +109,10 @@ impl Draft {
         let notes = self.journal.read();
         let head_at = self.head.as_ref().map(|head| head.at);
         let silence = self.seen.ends(self.told(self.unread), head_at.unwrap_or(began), now);
-        let length = self.head.as_ref().and_then(|head| head.length);
         let known = Known {
             end: self.end,
             head: self.head.as_ref().map(|head| head.facts),
             content: self.seen.has_content(),
-            delivered: length.is_some_and(|length| self.seen.bytes >= length),
             panicking: std::thread::panicking(),
         };
         let (cause, when) = cause::decide(&known, &notes);
@@ -155,16 +148,6 @@ impl Drop for Draft {
         let _entered = self.span.enter();
         self.observer.ended(&report);
     }
-}
-
-/// RFC 9112, section 6.3: as much as the client waits for.
-fn length<B>(request: &Method, response: &Response<B>, exact: Option<u64>) -> Option<u64> {
-    if has_no_body(request, response.status()) {
-        return Some(0);
-    }
-    let announced =
-        response.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
-    announced.or(exact)
 }
 
 impl fmt::Debug for Draft {

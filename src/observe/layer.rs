@@ -14,6 +14,7 @@ use tower_service::Service;
 use super::body::ObserveBody;
 use super::draft::Draft;
 use super::observer::Observer;
+use crate::body::length;
 
 /// Reports how each exchange ended. Put it outside of all other layers: see the [module](super).
 ///
@@ -110,7 +111,8 @@ where
         match answer {
             Ok(response) => {
                 let tracker = draft.headed(&response);
-                Poll::Ready(Ok(response.map(|body| ObserveBody::new(body, tracker, draft))))
+                let owed = length(&draft.opening.method, &response);
+                Poll::Ready(Ok(response.map(|body| ObserveBody::new(body, tracker, owed, draft))))
             }
             Err(error) => {
                 draft.failed();

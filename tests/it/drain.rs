@@ -477,6 +477,32 @@ async fn the_report_counts_everybody_once() {
     assert_eq!(drain.report().present, 0);
 }
 
+/// hyper drops a body whose announced length has gone out, or that nobody waits for, without asking for its end.
+#[tokio::test(start_paused = true)]
+async fn what_has_gone_out_whole_is_finished() {
+    let check = async |method: Method, length: &str, reads: usize, report: &str| {
+        let drain = prompt();
+        let mut response = of_type("image/png", "0s=a 0s=b 9s=end");
+        response.headers_mut().insert("content-length", length.parse().unwrap());
+        let request = Request::builder().method(method).body(()).unwrap();
+        let mut body = answer(&DrainLayer::new(&drain), request, response).await.into_body();
+        drain.begin();
+        // The deadline has passed when a slow client takes the last of it.
+        sleep(s(40)).await;
+        for _ in 0..reads {
+            body.frame().await.unwrap().unwrap();
+        }
+        drop(body);
+        assert_eq!(drain.report().to_string(), report, "{length}, after {reads}");
+    };
+    let finished = "0 here, 1 finished, 0 left, 0 cut, 0 abandoned, 0 refused";
+    let abandoned = "0 here, 0 finished, 0 left, 0 cut, 1 abandoned, 0 refused";
+    check(Method::GET, "18", 2, finished).await;
+    check(Method::GET, "18", 1, abandoned).await;
+    check(Method::GET, "19", 2, abandoned).await;
+    check(Method::HEAD, "18", 0, finished).await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn it_is_finished_when_the_last_has_gone() {
     let drain = prompt();

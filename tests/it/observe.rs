@@ -342,6 +342,28 @@ async fn what_a_body_would_still_say_behind_its_announced_length_does_not_count(
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_was_taken_whole_behind_the_deadline_was_not_cut() {
+    for (reads, code) in [(2, "--"), (1, "DS")] {
+        let told = Told::default();
+        let drain = Drain::new().window(Duration::ZERO);
+        let layers = ServiceBuilder::new().layer(told.layer()).layer(DrainLayer::new(&drain));
+        let service = layers.service(service_fn(|_: Request<()>| {
+            let mut response = events("0s=a 0s=b 9s=end");
+            response.headers_mut().insert("content-length", 18.into());
+            ready(Ok::<_, Infallible>(response))
+        }));
+        let mut body = service.oneshot(Request::new(())).await.unwrap().into_body();
+        drain.begin();
+        sleep(secs(40)).await;
+        for _ in 0..reads {
+            body.frame().await.unwrap().unwrap();
+        }
+        drop(body);
+        assert_eq!(told.report().code(), code, "after {reads}");
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn nothing_is_told_behind_the_end() {
     for stream in ["0s=a 0s=end", "0s=a 1s=error(broken)"] {
         let told = Told::default();
