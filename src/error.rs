@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::time::Duration;
 
 /// The error type of everything that can fail in more than one way.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -36,6 +37,17 @@ impl fmt::Display for ConfigError {
 }
 
 impl std::error::Error for ConfigError {}
+
+/// The shortest that a timer tells apart, and so the shortest that a limit may be.
+pub(crate) const MILLISECOND: Duration = Duration::from_millis(1);
+
+/// `what` has to be an end that can come at all: no limit is `None`, never zero.
+pub(crate) fn at_least_a_millisecond(what: &str, limit: Duration) -> Result<Duration, ConfigError> {
+    if limit < MILLISECOND {
+        return Err(ConfigError::new(format!("{what} is at least {MILLISECOND:?}, got {limit:?}")));
+    }
+    Ok(limit)
+}
 
 /// The panicking half of every `x` / `try_x` pair; the panic points at the caller's line.
 #[track_caller]

@@ -25,6 +25,11 @@ impl Jitter {
         let most = u64::try_from(most.as_nanos()).unwrap_or(u64::MAX);
         Duration::from_nanos(((u128::from(mixed) * u128::from(most)) >> 64) as u64)
     }
+
+    /// A duration between half of this one and one and a half: those who are told it come back one after the other.
+    pub(crate) fn about(&mut self, mean: Duration) -> Duration {
+        (mean / 2).saturating_add(self.up_to(mean))
+    }
 }
 
 /// Gives every stream of a layer numbers of its own.
@@ -59,11 +64,24 @@ mod tests {
     }
 
     #[test]
+    fn about_a_duration_is_half_of_it_and_up_to_as_much_again() {
+        let mut jitter = Seeds(AtomicU64::new(1)).next();
+        let second = Duration::from_secs(1);
+        let drawn: Vec<_> = (0..100).map(|_| jitter.about(second)).collect();
+        assert!(drawn.iter().all(|drawn| (second / 2..=second * 3 / 2).contains(drawn)));
+        assert!(
+            drawn.iter().any(|&drawn| drawn < second * 3 / 4)
+                && drawn.iter().any(|&drawn| drawn > second * 5 / 4)
+        );
+    }
+
+    #[test]
     fn the_ends_of_the_range() {
         let mut jitter = Seeds::random().next();
         assert_eq!(jitter.up_to(Duration::ZERO), Duration::ZERO);
         for _ in 0..100 {
             assert!(jitter.up_to(Duration::MAX) <= Duration::MAX);
+            assert!(jitter.about(Duration::MAX) >= Duration::MAX / 2);
         }
     }
 }

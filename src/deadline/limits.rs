@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::ConfigError;
+use crate::error::MILLISECOND;
 
 /// The operator's word about deadlines. `min <= default <= max`, as far as they are set.
 #[derive(Clone, Copy, Debug)]
@@ -11,9 +12,6 @@ pub(super) struct Limits {
     max: Option<Duration>,
     default: Option<Duration>,
 }
-
-/// The finest that tokio's timer can tell apart.
-const SHORTEST: Duration = Duration::from_millis(1);
 
 impl Limits {
     pub(super) const NONE: Self = Self { min: Duration::ZERO, max: None, default: None };
@@ -36,14 +34,14 @@ impl Limits {
     }
 
     pub(super) fn with_max(self, max: Duration) -> Result<Self, ConfigError> {
-        at_least("longest", max, "finest that a timer knows", Some(SHORTEST))?;
+        at_least("longest", max, "finest that a timer knows", Some(MILLISECOND))?;
         at_least("longest", max, "shortest", Some(self.min))?;
         at_least("longest", max, "default", self.default)?;
         Ok(Self { max: Some(max), ..self })
     }
 
     pub(super) fn with_default(self, default: Duration) -> Result<Self, ConfigError> {
-        at_least("default", default, "finest that a timer knows", Some(SHORTEST))?;
+        at_least("default", default, "finest that a timer knows", Some(MILLISECOND))?;
         at_least("default", default, "shortest", Some(self.min))?;
         at_most("default", default, "longest", self.max)?;
         Ok(Self { default: Some(default), ..self })

@@ -381,8 +381,7 @@ impl Inner {
 
     /// When this one may come back.
     pub(super) fn retry(&self) -> Duration {
-        let about = self.settings.retry;
-        (about / 2).saturating_add(self.seeds.next().up_to(about))
+        self.seeds.next().about(self.settings.retry)
     }
 
     /// The answer to somebody who came too late.

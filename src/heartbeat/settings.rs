@@ -8,7 +8,7 @@ use super::beat::{Beat, MOST_BYTES};
 use super::event::HeartbeatEvent;
 use super::pace::Pace;
 use crate::ConfigError;
-use crate::error::valid;
+use crate::error::{MILLISECOND, at_least_a_millisecond, valid};
 
 /// The settings of a heartbeat.
 ///
@@ -82,8 +82,6 @@ pub enum MidEvent {
     /// Inside a line, and after a CR whose LF may still come, it waits.
     CommentLine,
 }
-
-const SHORTEST: Duration = Duration::from_millis(1);
 
 impl Default for Heartbeat {
     fn default() -> Self {
@@ -318,17 +316,12 @@ impl Heartbeat {
     }
 
     pub(crate) fn try_interval(self, interval: Duration) -> Result<Self, ConfigError> {
-        if interval < SHORTEST {
-            return Err(ConfigError::new(format!(
-                "a heartbeat interval is at least {SHORTEST:?}, got {interval:?}"
-            )));
-        }
-        Ok(self.beating_every(interval))
+        Ok(self.beating_every(at_least_a_millisecond("a heartbeat interval", interval)?))
     }
 
     /// A hint of a caller may be as short as it likes, so it is not refused but brought into the range.
     pub(crate) fn beating_every(self, interval: Duration) -> Self {
-        let interval = interval.max(SHORTEST);
+        let interval = interval.max(MILLISECOND);
         Self { interval, jitter: self.jitter.min(interval / 2), ..self }
     }
 }

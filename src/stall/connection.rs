@@ -11,7 +11,7 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use crate::ConfigError;
 use crate::body::{Timer, now};
-use crate::error::valid;
+use crate::error::{at_least_a_millisecond, valid};
 use crate::sync::{AtomicBool, Mutex, Ordering::SeqCst};
 
 /// Ends the connection that a request came in on, whatever it is busy with.
@@ -161,7 +161,7 @@ impl<IO> AbortableIo<IO> {
     ///
     /// When it is shorter than a millisecond.
     pub fn try_write_limit(mut self, limit: Duration) -> Result<Self, ConfigError> {
-        self.limit = Some(valid_write_limit(limit)?);
+        self.limit = Some(at_least_a_millisecond("the write limit", limit)?);
         Ok(self)
     }
 
@@ -230,14 +230,6 @@ impl<IO> AbortableIo<IO> {
         let message = format!("nothing could be written for {limit:?}");
         Poll::Ready(Err(io::Error::new(ErrorKind::TimedOut, message)))
     }
-}
-
-pub(super) fn valid_write_limit(limit: Duration) -> Result<Duration, ConfigError> {
-    const SHORTEST: Duration = Duration::from_millis(1);
-    if limit < SHORTEST {
-        return Err(ConfigError::new(format!("the write limit is at least {SHORTEST:?}, got {limit:?}")));
-    }
-    Ok(limit)
 }
 
 impl<IO: fmt::Debug> fmt::Debug for AbortableIo<IO> {

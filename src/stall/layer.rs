@@ -21,7 +21,7 @@ use super::slot::Slot;
 use super::watch::{Limits, Rate};
 use super::watchdog::{Settings, Watchdog};
 use crate::body::Journal;
-use crate::error::valid;
+use crate::error::{at_least_a_millisecond, valid};
 use crate::{BoxError, ConfigError};
 
 /// Takes a response's body away from a client that has stopped reading it. See the [module](super) for what happens
@@ -77,10 +77,7 @@ impl StallLayer {
     ///
     /// When it is shorter than a millisecond.
     pub fn try_new(limit: Duration) -> Result<Self, ConfigError> {
-        const SHORTEST: Duration = Duration::from_millis(1);
-        if limit < SHORTEST {
-            return Err(ConfigError::new(format!("the stall limit is at least {SHORTEST:?}, got {limit:?}")));
-        }
+        let limit = at_least_a_millisecond("the stall limit", limit)?;
         let limits = Limits { limit, rate: None };
         Ok(Self::of(Settings { limits, disconnect: Disconnect::default(), hook: None }))
     }

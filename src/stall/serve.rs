@@ -15,9 +15,9 @@ use tokio::net::TcpStream;
 use tower_layer::Layer;
 use tower_service::Service;
 
-use super::connection::{AbortableIo, ConnectionHandle, valid_write_limit};
+use super::connection::{AbortableIo, ConnectionHandle};
 use crate::ConfigError;
-use crate::error::valid;
+use crate::error::{at_least_a_millisecond, valid};
 
 /// A listener whose connections can be ended: by a [`ConnectionHandle`], which [`Connections`] gives to each request,
 /// and by a [`write_limit`](Self::write_limit). An ended connection is reset, and the kernel forgets what is unsent.
@@ -70,7 +70,7 @@ impl<L: Listener<Io = TcpStream>> AbortableListener<L> {
     ///
     /// When it is shorter than a millisecond.
     pub fn try_write_limit(mut self, limit: Duration) -> Result<Self, ConfigError> {
-        self.limit = Some(valid_write_limit(limit)?);
+        self.limit = Some(at_least_a_millisecond("the write limit", limit)?);
         Ok(self)
     }
 }

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use socket2::SockRef;
 
+use crate::error::at_least_a_millisecond;
+
 /// Lets the kernel end a TCP connection whose bytes the peer has not acknowledged, or has had no room for, for so long
 /// (`TCP_USER_TIMEOUT`). A connection with nothing unsent stays.
 ///
@@ -30,9 +32,7 @@ use socket2::SockRef;
 ///
 /// When the limit is shorter than a millisecond, which the kernel would take for none, or when this is no TCP socket.
 pub fn set_user_timeout(socket: &impl AsFd, limit: Duration) -> io::Result<()> {
-    if limit < Duration::from_millis(1) {
-        let message = format!("the user timeout is at least 1ms, got {limit:?}");
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, message));
-    }
+    let limit = at_least_a_millisecond("the user timeout", limit)
+        .map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
     SockRef::from(socket).set_tcp_user_timeout(Some(limit))
 }

@@ -74,7 +74,7 @@ impl Bounds {
 
     /// What is said at the end of a body that stands here.
     pub(crate) fn cut(&self, error: TimeoutError, tracker: Tracker) -> Cut {
-        let retry = self.plan.retry / 2 + self.plan.seeds.next().up_to(self.plan.retry);
+        let retry = self.plan.seeds.next().about(self.plan.retry);
         let goodbye = Goodbye::timeout(error.phase().word(), error.limit()).with_retry(retry);
         Cut { fault: Fault::Timeout(error), said: goodbye.say(&self.plan.ending_of(tracker), tracker) }
     }

@@ -11,10 +11,9 @@ use tower_layer::Layer;
 use tower_service::Service;
 
 use super::error::TimeoutError;
-use super::limits::at_least_a_millisecond;
 use super::phase::Phase;
 use crate::body::{Timer, now};
-use crate::error::valid;
+use crate::error::{at_least_a_millisecond, valid};
 use crate::{BoxError, ConfigError};
 
 /// Limits the time to a connection, around any connector: a `Service<http::Uri>`, as hyper-util's client and tonic's
@@ -61,7 +60,7 @@ impl ConnectTimeoutLayer {
     ///
     /// When it is shorter than a millisecond.
     pub fn try_new(limit: Duration) -> Result<Self, ConfigError> {
-        Ok(Self { limit: at_least_a_millisecond("connect", limit)? })
+        Ok(Self { limit: at_least_a_millisecond("the connect limit", limit)? })
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use super::bounds::Total;
 use super::phase::Phase;
 use crate::ConfigError;
-use crate::error::valid;
+use crate::error::{at_least_a_millisecond, valid};
 
 /// A limit for each phase; see [`Phase`](super::Phase) for where each begins and ends. None is set by default.
 ///
@@ -61,7 +61,7 @@ impl Timeouts {
     ///
     /// When it is shorter than a millisecond.
     pub fn try_headers(mut self, limit: Duration) -> Result<Self, ConfigError> {
-        self.headers = Some(at_least_a_millisecond("headers", limit)?);
+        self.headers = Some(at_least_a_millisecond("the headers limit", limit)?);
         Ok(self)
     }
 
@@ -82,7 +82,7 @@ impl Timeouts {
     ///
     /// When it is shorter than a millisecond.
     pub fn try_first_byte(mut self, limit: Duration) -> Result<Self, ConfigError> {
-        self.first_byte = Some(at_least_a_millisecond("first byte", limit)?);
+        self.first_byte = Some(at_least_a_millisecond("the first byte limit", limit)?);
         Ok(self)
     }
 
@@ -103,7 +103,7 @@ impl Timeouts {
     ///
     /// When it is shorter than a millisecond.
     pub fn try_inter_chunk(mut self, limit: Duration) -> Result<Self, ConfigError> {
-        self.inter_chunk = Some(at_least_a_millisecond("inter-chunk", limit)?);
+        self.inter_chunk = Some(at_least_a_millisecond("the inter-chunk limit", limit)?);
         Ok(self)
     }
 
@@ -125,7 +125,7 @@ impl Timeouts {
     ///
     /// When it is shorter than a millisecond.
     pub fn try_total(mut self, limit: Duration) -> Result<Self, ConfigError> {
-        self.total = Some(at_least_a_millisecond("total", limit)?);
+        self.total = Some(at_least_a_millisecond("the total limit", limit)?);
         Ok(self)
     }
 
@@ -161,12 +161,4 @@ impl Timeouts {
             total: choose(self.total, other.total),
         }
     }
-}
-
-pub(super) fn at_least_a_millisecond(phase: &str, limit: Duration) -> Result<Duration, ConfigError> {
-    const SHORTEST: Duration = Duration::from_millis(1);
-    if limit < SHORTEST {
-        return Err(ConfigError::new(format!("the {phase} limit is at least {SHORTEST:?}, got {limit:?}")));
-    }
-    Ok(limit)
 }

@@ -16,13 +16,13 @@ use tower_service::Service;
 
 use super::body::TimeoutBody;
 use super::bounds::Bounds;
-use super::limits::{Timeouts, at_least_a_millisecond};
+use super::limits::Timeouts;
 use super::plan::Plan;
 use super::refuse::refuse;
 use super::upload::{Asked, Upload};
 use crate::body::{Facts, Fault, Journal, Parts, Shell, Watch, now};
 use crate::dialect::Tracker;
-use crate::error::valid;
+use crate::error::{at_least_a_millisecond, valid};
 use crate::reject::{Caller, Refusal, Renderer};
 use crate::{BoxError, ConfigError};
 
@@ -76,7 +76,7 @@ impl RequestBodyTimeoutLayer {
     ///
     /// When it is shorter than a millisecond.
     pub fn try_gap(self, limit: Duration) -> Result<Self, ConfigError> {
-        let limit = at_least_a_millisecond("request gap", limit)?;
+        let limit = at_least_a_millisecond("the request gap limit", limit)?;
         Ok(self.with(|plan| {
             plan.limits.first_byte = Some(limit);
             plan.limits.inter_chunk = Some(limit);
@@ -101,7 +101,7 @@ impl RequestBodyTimeoutLayer {
     ///
     /// When it is shorter than a millisecond.
     pub fn try_total(self, limit: Duration) -> Result<Self, ConfigError> {
-        let limit = at_least_a_millisecond("request total", limit)?;
+        let limit = at_least_a_millisecond("the request total limit", limit)?;
         Ok(self.with(|plan| plan.limits.total = Some(limit)))
     }
 
