@@ -5,6 +5,7 @@ use http::{Method, Response, StatusCode};
 use http_body::Body;
 
 /// RFC 9110, sections 9.3.6 and 15.2.2: what follows this head is no message. `connect`: the method of the request was that.
+#[inline]
 pub(crate) fn is_tunnel(connect: bool, status: StatusCode) -> bool {
     status == StatusCode::SWITCHING_PROTOCOLS || (connect && status.is_success())
 }
