@@ -79,11 +79,14 @@ impl Case {
         self.with(|case| (case.told[0].cause, case.told[0].beats) = (cause, beats))
     }
 
+    fn story(&self) -> Story<'_> {
+        let Self { script, world, told, outcome, arrived } = self;
+        Story { script, world, arrived: *arrived, told, outcome, aborted: false }
+    }
+
     #[track_caller]
     fn is(&self, expected: &str) {
-        let Self { script, world, told, outcome, arrived } = self;
-        let story = Story { script, world, arrived: *arrived, told, outcome, aborted: false };
-        let sentence = judge(&story).err().unwrap_or_default();
+        let sentence = judge(&self.story()).err().unwrap_or_default();
         assert!(sentence.contains(expected) && expected.is_empty() == sentence.is_empty(), "{sentence}");
     }
 }
@@ -138,6 +141,38 @@ fn what_was_said_before_a_failure() {
     };
     failed(WHOLE).is("");
     failed("data: a\n\n").is("all that came");
+
+    let over_http_2 = |body| failed(body).with(|case| case.script.version = Version::Http2);
+    over_http_2("data: a\n\n").is("");
+    assert!(over_http_2("data: a\n\n").story().is_overtaken());
+    assert!(!over_http_2(WHOLE).story().is_overtaken());
+    assert!(!failed("data: a\n\n").story().is_overtaken());
+    // Who reads nothing more has not been overtaken.
+    let slow =
+        over_http_2("data: a\n\n").with(|case| case.script.reading = Reading::Stalls(1, Duration::ZERO));
+    assert!(!slow.story().is_overtaken());
+}
+
+#[test]
+fn a_last_line_in_place_of_half_a_line() {
+    let limited = |body: &str| {
+        let mut text = Text::default();
+        text.line("{\"n\":1}\n");
+        text.line("{\"error\":1}\n");
+        text.cut_off(text.said.len() - 5);
+        let frames = vec![(Duration::ZERO, text.said.len())];
+        let said = Said { text, frames, end: End::Hangs, knows: false, total: None };
+        Case::new().reading(body).because(EndCause::TimedOut(Phase::InterChunk), 0).with(|case| {
+            case.script.handler.answer = Answer::Lines(said);
+            case.script.accepts_events = false;
+            case.outcome.came.media_type = "application/x-ndjson".into();
+        })
+    };
+    let ending = |phase: &str| format!("{{\"error\":\"late\",\"phase\":\"{phase}\",\"limit_ms\":100}}\n");
+    limited(&format!("{{\"n\":1}}\n{}", ending("inter-chunk"))).is("");
+    limited(&format!("{{\"n\":1}}\n{}", ending("total"))).is("has read");
+    limited(&format!("{{\"n\":2}}\n{}", ending("inter-chunk"))).is("a line that nobody says");
+    limited(&format!("{{\"n\":1}}\n{{\"error{}", ending("inter-chunk"))).is("inside an event");
 }
 
 #[test]
