@@ -76,6 +76,8 @@ struct House {
     /// Not more than this many permits may be out: the limit, or what was out when it was lowered and has not come back.
     most: usize,
     held: Vec<usize>,
+    /// How many ever held one.
+    served: u64,
     called: VecDeque<Guest>,
     waiting: VecDeque<Guest>,
     sent_away: Vec<Guest>,
@@ -91,6 +93,7 @@ impl House {
             closed: false,
             most: limit,
             held: Vec::new(),
+            served: 0,
             called: VecDeque::new(),
             waiting: VecDeque::new(),
             sent_away: Vec::new(),
@@ -166,7 +169,7 @@ impl House {
         let free = !self.closed && self.out() < self.limit && self.waiting.is_empty();
         assert_eq!(self.shared.try_enter(), free, "{name}");
         if free {
-            self.held.push(name);
+            self.serve(name);
             return;
         }
         let wakes = Arc::default();
@@ -182,13 +185,18 @@ impl House {
         }
     }
 
+    fn serve(&mut self, name: usize) {
+        self.held.push(name);
+        self.served += 1;
+    }
+
     fn look(&mut self, name: usize) {
         let called = self.called.iter().any(|guest| guest.name == name);
         let guest = self.take(name);
         let looked = guest.look(&self.shared);
         if called {
             assert_eq!(looked, Poll::Ready(true), "{name} was called");
-            self.held.push(name);
+            self.serve(name);
         } else {
             assert_eq!(looked, Poll::Pending, "{name} is not next");
             let at = self.waiting.iter().position(|other| other.name > name).unwrap_or(self.waiting.len());
@@ -206,11 +214,17 @@ impl House {
             assert_eq!(guest.woken(), 1, "{} was called and not woken", guest.name);
             self.called.push_back(guest);
         }
-        for guest in &self.waiting {
+        for guest in &self.called {
+            assert_eq!(self.shared.place(guest.ticket), None, "{} was called", guest.name);
+        }
+        for (nth, guest) in self.waiting.iter().enumerate() {
+            assert_eq!(self.shared.place(guest.ticket), Some(nth + 1), "of {}", guest.name);
             assert_eq!(guest.woken(), 0, "{} was woken and not called", guest.name);
         }
         // Permits out and free are as many as there are, whoever has them.
         assert_eq!(self.shared.in_flight(), self.out());
+        assert_eq!(self.shared.admitted(), self.served + self.called.len() as u64);
+        assert_eq!(self.shared.limit(), self.limit);
         self.most = self.most.min(self.out()).max(self.limit);
         assert!(self.out() <= self.most);
         assert_eq!(self.shared.queued(), self.waiting.len());
@@ -261,6 +275,17 @@ fn a_place_given_up_is_free_at_once() {
     shared.leave(ticket);
     assert!(!shared.is_full());
     assert!(matches!(shared.arrive(Waker::noop()), Arrival::Queued(_)));
+}
+
+#[test]
+fn nobody_overtakes_while_a_new_permit_is_on_its_way_to_those_who_wait() {
+    let shared = Shared::new(1, 1);
+    assert!(shared.try_enter());
+    assert!(matches!(shared.arrive(Waker::noop()), Arrival::Queued(_)));
+    shared.set_limit(2);
+    assert!(!shared.try_enter());
+    shared.call_next();
+    assert_eq!((shared.in_flight(), shared.queued()), (2, 0));
 }
 
 /// Does something with the gate when it is woken and when it is dropped, as wakers of simple executors do.
