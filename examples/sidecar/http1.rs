@@ -1,5 +1,6 @@
 //! The upstream by HTTP/1.1, over connections that are used again.
 
+use std::io::{self, ErrorKind};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -80,7 +81,13 @@ where
     }
 }
 
+/// A server that closes a connection with something unread in it resets it.
 fn ended_too_soon(error: &BoxError) -> bool {
+    let closed =
+        |error: &io::Error| matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe);
     let mut chain = std::iter::successors(Some(&**error as &dyn std::error::Error), |error| error.source());
-    chain.any(|error| error.downcast_ref().is_some_and(hyper::Error::is_incomplete_message))
+    chain.any(|error| {
+        error.downcast_ref().is_some_and(hyper::Error::is_incomplete_message)
+            || error.downcast_ref().is_some_and(closed)
+    })
 }
