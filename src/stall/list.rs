@@ -150,3 +150,126 @@ impl Places {
         entry
     }
 }
+
+#[cfg(all(test, not(lifeline_loom)))]
+mod tests {
+    use super::*;
+
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    const LIMITS: Limits = Limits { limit: Duration::from_secs(16), rate: None };
+
+    /// Counts the looks at it, and says each time what it was made to say.
+    struct Scripted {
+        reader: Reader,
+        looks: AtomicUsize,
+        says: fn(Instant) -> Look,
+    }
+
+    impl Watched for Scripted {
+        fn look(&self, _: &mut Watch, _: &Limits, now: Instant) -> Look {
+            self.looks.fetch_add(1, Ordering::Relaxed);
+            (self.says)(now)
+        }
+
+        fn reader(&self) -> &Reader {
+            &self.reader
+        }
+    }
+
+    fn stream(says: fn(Instant) -> Look) -> Arc<Scripted> {
+        Arc::new(Scripted { reader: Reader::default(), looks: AtomicUsize::new(0), says })
+    }
+
+    fn stays(now: Instant) -> Look {
+        Look::Stays(Some(now + Duration::from_secs(5)))
+    }
+
+    fn looks(stream: &Scripted) -> usize {
+        stream.looks.load(Ordering::Relaxed)
+    }
+
+    /// Where to go on, how long nobody needs to be looked at, and how many were cut.
+    #[expect(clippy::disallowed_methods, reason = "any instant will do")]
+    fn look(list: &List, from: usize) -> (Option<usize>, u64, usize) {
+        let now = Instant::now();
+        let (mut until, mut cut) = (now + Duration::from_secs(60), Vec::new());
+        let more = list.look(from, &LIMITS, now, &mut until, &mut cut);
+        (more, (until - now).as_secs(), cut.len())
+    }
+
+    #[test]
+    fn the_first_who_enters_starts_a_watchdog_and_so_does_the_first_behind_the_last() {
+        let list = List::new();
+        let (first, starts) = list.enter(stream(stays));
+        assert!(starts);
+        let (second, starts) = list.enter(stream(stays));
+        assert!(!starts && first != second);
+        list.leave(first);
+        assert!(!list.ends());
+        list.leave(second);
+        assert!(list.ends());
+        assert!(list.enter(stream(stays)).1);
+        // It is gone, and somebody is left.
+        list.is_abandoned();
+        assert!(list.enter(stream(stays)).1);
+    }
+
+    #[test]
+    fn who_has_left_is_not_looked_at_and_its_place_is_used_again() {
+        let list = List::new();
+        let [first, second] = [stream(stays), stream(stays)];
+        let (place, _) = list.enter(first.clone());
+        list.enter(second.clone());
+        assert_eq!(look(&list, 0), (None, 5, 0));
+        list.leave(place);
+        // To leave twice would give the place to two.
+        list.leave(place);
+        assert_eq!(look(&list, 0), (None, 5, 0));
+        assert_eq!((looks(&first), looks(&second)), (1, 2));
+        let third = stream(stays);
+        assert_eq!(list.enter(third.clone()).0, place);
+        assert_ne!(list.enter(stream(stays)).0, place);
+        assert_eq!(look(&list, 0), (None, 5, 0));
+        assert_eq!((looks(&first), looks(&second), looks(&third)), (1, 3, 1));
+    }
+
+    #[test]
+    fn who_waits_for_its_producer_or_is_cut_is_out_of_it() {
+        let list = List::new();
+        let [left, stalled] = [
+            stream(|_| Look::Left),
+            stream(|_| Look::Cut(StallError::unasked(LIMITS.limit, LIMITS.limit, 0), Box::pin(()))),
+        ];
+        list.enter(left.clone());
+        list.enter(stalled.clone());
+        list.enter(stream(|_| Look::Stays(None)));
+        assert_eq!(look(&list, 0), (None, 60, 1));
+        assert_eq!(look(&list, 0), (None, 60, 0));
+        assert_eq!((looks(&left), looks(&stalled)), (1, 1));
+        assert!(!list.ends());
+    }
+
+    #[test]
+    fn many_are_looked_at_in_turns_and_each_once() {
+        let list = List::new();
+        let streams: Vec<_> = (0..2 * AT_A_TIME + 1).map(|_| stream(stays)).collect();
+        for stream in &streams {
+            list.enter(stream.clone());
+        }
+        assert_eq!(look(&list, 0).0, Some(AT_A_TIME));
+        assert_eq!(look(&list, AT_A_TIME).0, Some(2 * AT_A_TIME));
+        assert_eq!(look(&list, 2 * AT_A_TIME).0, None);
+        assert!(streams.iter().all(|stream| looks(stream) == 1));
+    }
+
+    #[test]
+    fn as_many_as_one_look_takes_need_no_other() {
+        let list = List::new();
+        for _ in 0..AT_A_TIME {
+            list.enter(stream(stays));
+        }
+        assert_eq!(look(&list, 0).0, None);
+    }
+}
