@@ -169,7 +169,8 @@ async fn an_old_stream_is_reported() {
             let report = in_time(reports.recv()).await.expect("a report");
             agrees_with_itself(&report, Some(reading.bytes.len()));
             assert_eq!(short(&report), expected, "{version:?} {path}: {report:?}");
-            assert!(report.age >= age && report.largest_gap >= silence, "{version:?} {path}: {report:?}");
+            // It is as old as its request, and silent from the first time that somebody waits for it.
+            assert!(report.age >= age && report.largest_gap >= silence / 2, "{version:?} {path}: {report:?}");
         }
     }
 }
