@@ -153,7 +153,8 @@ impl Gate {
         self.with(|settings| settings.depth = Some(depth))
     }
 
-    /// How long a request may wait; less when its [`Deadline`](crate::Deadline) is nearer. Default: 5 s.
+    /// How long a request may wait; less when its [`Deadline`](crate::Deadline) is nearer. With zero it is refused
+    /// as soon as it would wait; `Duration::MAX` is no limit. Default: 5 s.
     #[must_use]
     pub fn max_wait(self, limit: Duration) -> Self {
         self.with(|settings| settings.max_wait = limit)
@@ -180,14 +181,14 @@ impl Gate {
         self.with(|settings| settings.statuses[reason as usize] = status)
     }
 
-    /// Requests that need no permit, such as health checks. They are neither counted nor refused.
+    /// Requests that need no permit, such as health checks. They are neither counted nor refused. Default: none.
     #[must_use]
     pub fn exempt(self, exempt: impl Fn(&Parts) -> bool + Send + Sync + 'static) -> Self {
         self.with(|settings| settings.exempt = Some(Arc::new(exempt)))
     }
 
     /// At most `cap` requests of one key in flight and in the queue together, so that one client cannot take everything.
-    /// Requests without a key have no cap.
+    /// Requests without a key have no cap, and a cap of zero is one of one. Default: none.
     ///
     /// ```
     /// use tower_lifeline::Gate;
@@ -254,7 +255,8 @@ impl Gate {
         Self::of(Settings { adaptive: Some(adaptive), ..Settings::of(permits) })
     }
 
-    /// Where the time of an [`adaptive`](Self::adaptive) gate is read. Default: [`SampleAt::FirstByte`].
+    /// Where the time of an [`adaptive`](Self::adaptive) gate is read, at the latest when the permit goes back. Default:
+    /// [`SampleAt::FirstByte`].
     #[must_use]
     pub fn sample_at(self, at: SampleAt) -> Self {
         self.with(|settings| {

@@ -282,9 +282,9 @@ where
                         }
                     };
                     let status = response.status();
-                    let sampling = sampling.and_then(|sampling| sampling.head(status));
-                    let tunnel = is_tunnel(*connect, status);
-                    let permit = permit.filter(|_| !tunnel && *scope != PermitScope::Headers);
+                    let stays = !is_tunnel(*connect, status) && *scope != PermitScope::Headers;
+                    let sampling = sampling.and_then(|sampling| sampling.head(status)).filter(|_| stays);
+                    let permit = permit.filter(|_| stays);
                     let held = Held::new(sampling, permit, *scope);
                     return Poll::Ready(Ok(response.map(|body| GateBody::new(Permitted::new(body, held)))));
                 }

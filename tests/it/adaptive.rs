@@ -8,8 +8,8 @@ use http::{Request, Response};
 use http_body_util::{BodyExt, Empty};
 use tokio::time::sleep;
 use tower::{Layer, ServiceExt, service_fn};
-use tower_lifeline::gate::{Limit, Sample, SampleAt};
-use tower_lifeline::testing::{Script, script};
+use tower_lifeline::gate::{Limit, PermitScope, Sample, SampleAt};
+use tower_lifeline::testing::{Script, script, timeline};
 use tower_lifeline::{BoxError, Gate, GateLayer};
 
 /// Keeps every sample, and lowers the limit to one and those that were not dropped.
@@ -95,4 +95,19 @@ async fn a_handler_that_fails_or_is_left_gives_one_sample_too() {
     let told: Vec<_> = told.0.lock().unwrap().iter().map(|s| (s.latency.as_secs(), s.dropped)).collect();
     assert_eq!(told, [(0, true), (7, false)]);
     assert_eq!(gate.stats().in_flight, 0);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_sample_counts_its_own_permit_whatever_the_scope() {
+    for scope in [PermitScope::BodyEnd, PermitScope::FirstByte, PermitScope::Headers] {
+        let told = Told::default();
+        let gate = Gate::adaptive(told.clone()).scope(scope);
+        let service = GateLayer::new(&gate).layer(service_fn(async |_: Request<_>| {
+            Ok::<Response<Script>, BoxError>(Response::new(script("3s=a 4s=end")))
+        }));
+        let body = service.oneshot(Request::new(Empty::<Bytes>::new())).await.unwrap().into_body();
+        timeline(body).await;
+        let in_flight: Vec<_> = told.0.lock().unwrap().iter().map(|sample| sample.in_flight).collect();
+        assert_eq!(in_flight, [1], "{scope:?}");
+    }
 }
