@@ -3,7 +3,7 @@
 use bytes::{BufMut, Bytes, BytesMut};
 
 use super::failure::Failure;
-use super::members::has_member;
+use super::members::{has_member, member};
 use crate::ConfigError;
 use crate::dialect::sse::encode::{DataLines, event_name};
 use crate::error::valid;
@@ -125,7 +125,10 @@ fn event_source(failure: &Failure) -> ErrorEvent {
 fn json_rpc(failure: &Failure) -> ErrorEvent {
     const MESSAGE: &str = "event: message\n";
     if let Some(json) = failure.json() {
-        if ["jsonrpc", "id", "error"].iter().all(|name| has_member(json, name)) {
+        // An error without its id is one that nobody waits for.
+        let known = || failure.request_id().is_some();
+        let named = member(json, "id").is_some_and(|id| !(id.starts_with(b"null") && known()));
+        if named && ["jsonrpc", "error"].iter().all(|name| has_member(json, name)) {
             return ErrorEvent::written(MESSAGE, json);
         }
     }

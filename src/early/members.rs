@@ -3,6 +3,11 @@
 /// Whether an object has a member of this name, which is written without escapes. Of what is no JSON anything may be said;
 /// nothing depends on it but the choice between two ways to tell of an error.
 pub(super) fn has_member(json: &[u8], name: &str) -> bool {
+    member(json, name).is_some()
+}
+
+/// What follows the name of a member of the object itself, from its value on.
+pub(super) fn member<'a>(json: &'a [u8], name: &str) -> Option<&'a [u8]> {
     let mut depth = 0_usize;
     let mut at = 0;
     while let Some(&byte) = json.get(at) {
@@ -11,25 +16,21 @@ pub(super) fn has_member(json: &[u8], name: &str) -> bool {
             b'}' | b']' => depth = depth.saturating_sub(1),
             b'"' => {
                 let Some(end) = end_of_text(&json[at + 1..]) else {
-                    return false;
+                    return None;
                 };
                 let text = &json[at + 1..at + 1 + end];
                 at += end + 1;
-                let names_a_member = || {
-                    json[at + 1..]
-                        .iter()
-                        .find(|byte| !byte.is_ascii_whitespace())
-                        .is_some_and(|&byte| byte == b':')
-                };
-                if depth == 1 && text == name.as_bytes() && names_a_member() {
-                    return true;
+                let value =
+                    || json[at + 1..].trim_ascii_start().strip_prefix(b":").map(<[u8]>::trim_ascii_start);
+                if let Some(value) = (depth == 1 && text == name.as_bytes()).then(value).flatten() {
+                    return Some(value);
                 }
             }
             _ => {}
         }
         at += 1;
     }
-    false
+    None
 }
 
 /// The length of a text that has begun.
@@ -61,6 +62,12 @@ mod tests {
         check(r#""error""#, false);
         check("{\"error", false);
         check("", false);
+    }
+
+    #[test]
+    fn a_member_s_value_begins_behind_its_name() {
+        assert_eq!(member(br#"{"id" : null}"#, "id"), Some(&b"null}"[..]));
+        assert_eq!(member(br#"{"a":{"id":1},"id":2}"#, "id"), Some(&b"2}"[..]));
     }
 
     proptest! {

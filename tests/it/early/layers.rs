@@ -312,6 +312,10 @@ async fn a_json_rpc_error_has_the_id_that_somebody_knows() {
     };
     assert_eq!(id(seen(mcp(), by_ending).await).unwrap(), r#""id":9"#);
     assert_eq!(id(seen(mcp(), || Ok(bare(500))).await), None, "nobody does");
+    let of_nobody =
+        || Ok(status(400, json(r#"0s='{"jsonrpc":"2.0","id": null,"error":{"code":-32600}}' 0s=end"#)));
+    assert_eq!(id(seen(known(), of_nobody).await).unwrap(), r#""id":7"#);
+    assert_eq!(id(seen(mcp(), of_nobody).await).unwrap(), r#""id": null"#, "as it was");
 }
 
 #[tokio::test(start_paused = true)]
