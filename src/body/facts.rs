@@ -41,6 +41,8 @@ pub(crate) struct Facts {
     beat: bool,
     /// The inner body has given bytes.
     pub(crate) spoken: bool,
+    /// A part has wanted the end while the inner body was ready.
+    called: bool,
     /// Nothing can follow: trailers have passed, or the inner body says that it is at its end.
     over: bool,
     /// How many frames may still go by before the clock is read again, where large ones count for several.
@@ -74,6 +76,7 @@ impl Facts {
             fresh: false,
             beat: false,
             spoken: false,
+            called: false,
             over: false,
             left: ENDLESS,
             patience: ENDLESS,
@@ -166,6 +169,12 @@ impl Facts {
     pub(crate) fn look_at_every_frame(&mut self) {
         self.patience = 0;
         self.left = 0;
+    }
+
+    /// A part wants the end, and the next frame is the last. Whether one has wanted it before.
+    pub(crate) fn is_called(&mut self) -> bool {
+        self.look_at_every_frame();
+        std::mem::replace(&mut self.called, true)
     }
 
     pub(crate) fn is_over(&mut self) {

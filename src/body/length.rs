@@ -1,7 +1,7 @@
 //! Decides: how much of a body will the client wait for?
 
 use http::header::CONTENT_LENGTH;
-use http::{Method, Response, StatusCode};
+use http::{Method, Response, StatusCode, Version};
 use http_body::Body;
 
 /// RFC 9110, sections 9.3.6 and 15.2.2: what follows this head is no message. `connect`: the method of the request was that.
@@ -18,10 +18,14 @@ pub(crate) fn has_no_body(request: &Method, status: StatusCode) -> bool {
         || matches!(status, StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED)
 }
 
-/// RFC 9112, section 6.3. A server drops a body of which it has had so much, without asking for its end.
-pub(crate) fn length<B: Body>(request: &Method, response: &Response<B>) -> Option<u64> {
+/// How much of a body a server takes before it drops it without asking for its end (RFC 9112, section 6.3). In HTTP/2 it is
+/// the end that it waits for: trailers may follow.
+pub(crate) fn length<B: Body>(request: &Method, version: Version, response: &Response<B>) -> Option<u64> {
     if has_no_body(request, response.status()) {
         return Some(0);
+    }
+    if version > Version::HTTP_11 {
+        return None;
     }
     let announced =
         response.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse().ok());
@@ -41,7 +45,7 @@ mod tests {
             response = response.header(CONTENT_LENGTH, *value);
         }
         let response = response.body(script("0s=a 0s=b 9s=end")).unwrap();
-        assert_eq!(length(request, &response), expected, "{request} {status} {header:?}");
+        assert_eq!(length(request, Version::HTTP_11, &response), expected, "{request} {status} {header:?}");
     }
 
     #[test]
@@ -51,7 +55,10 @@ mod tests {
         check(&Method::GET, 200, &["many"], None);
         check(&Method::GET, 404, &["18"], Some(18));
         let known = Response::new(script("0s=a 0s=b").knows_length());
-        assert_eq!(length(&Method::GET, &known), Some(18));
+        assert_eq!(length(&Method::GET, Version::HTTP_11, &known), Some(18));
+        assert_eq!(length(&Method::GET, Version::HTTP_10, &known), Some(18));
+        assert_eq!(length(&Method::GET, Version::HTTP_2, &known), None);
+        assert_eq!(length(&Method::HEAD, Version::HTTP_2, &known), Some(0));
     }
 
     #[test]

@@ -191,7 +191,7 @@ impl Parts {
         if let Some(cut) = self.timeouts.as_ref().and_then(over) {
             return Some(cut);
         }
-        match self.drain_mut()?.due_while_busy(facts.standing(), now) {
+        match self.drain_mut()?.due(facts.standing(), now) {
             drain::Due::Over(cut) => Some(cut),
             drain::Due::At(_) => None,
             drain::Due::Boundary { .. } => {

@@ -442,6 +442,11 @@ impl<B: Body<Data = Bytes>> Shell<B> {
         let Some(cut) = this.parts.outrun(this.facts, timer::now()) else {
             return;
         };
+        // What is ready next may be its end, or the trailers of a call that has been answered, in whose place nobody wants a
+        // failure. If it is one more frame, it goes on.
+        if matches!(cut.said, Said::Abort | Said::Trailers(_)) && !this.facts.is_called() {
+            return;
+        }
         let written = this.facts.take_written();
         this.parts.wait_is_seen(written, timer::now);
         if let Some(frame) = self.as_mut().cut(cut) {

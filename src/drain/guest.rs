@@ -65,15 +65,13 @@ impl Guest {
 
 impl Drop for Guest {
     fn drop(&mut self) {
-        let (who, last) = self.drain.guests.leave(self.key);
-        if !self.drain.guests.is_begun() {
-            return;
-        }
-        if let (Went::Cut, Some(who)) = (self.went, who) {
-            self.drain.tally.names(Unfinished::new(who, now(), self.stood));
-        }
-        self.drain.tally.went(self.went);
-        // Behind the counts, which somebody may be waiting for.
+        let tally = &self.drain.tally;
+        let last = self.drain.guests.leave(self.key, |who| {
+            if self.went == Went::Cut {
+                tally.names(Unfinished::new(who, now(), self.stood));
+            }
+            tally.went(self.went);
+        });
         if last {
             self.drain.tell();
         }

@@ -102,11 +102,22 @@ impl Guests {
         book.began
     }
 
-    /// Who it was, and whether it was the last.
-    pub(super) fn leave(&self, key: Key) -> (Option<Who>, bool) {
-        let (room, empty) = {
+    /// Whether that was the last who was here while it drains. `count` is told who it was, before anybody can see that they
+    /// have gone; not before the drain has begun.
+    pub(super) fn leave(&self, key: Key, count: impl FnOnce(Who)) -> bool {
+        let (last, _waker) = {
             let mut book = self.lock();
             let room = book.rooms.get_mut(key.0).map(|room| mem::replace(room, Room::Free));
+            let begun = book.began.is_some();
+            let waker = match room {
+                Some(Room::Taken { who, waker }) => {
+                    if begun {
+                        count(who);
+                    }
+                    waker
+                }
+                Some(Room::Free) | None => None,
+            };
             book.free.push(key.0);
             let empty = book.present() == 0;
             // What a busy hour needed is not kept for ever.
@@ -114,13 +125,10 @@ impl Guests {
                 book.rooms = Vec::new();
                 book.free = Vec::new();
             }
-            (room, empty)
+            // The waker is dropped behind the lock.
+            (begun && empty, waker)
         };
-        // The waker is dropped here, behind the lock.
-        match room {
-            Some(Room::Taken { who, .. }) => (Some(who), empty),
-            Some(Room::Free) | None => (None, empty),
-        }
+        last
     }
 
     /// Whoever is here is to be woken. `None` when it has begun before.
@@ -198,10 +206,13 @@ pub(super) mod tests {
         let keys: Vec<_> = (0..3_000).map(|_| guests.enter(anybody(), false).unwrap()).collect();
         assert_eq!((guests.present(), guests.who(5).len()), (3_000, 5));
         let (first, rest) = keys.split_first().unwrap();
-        assert!(!guests.leave(*first).1);
+        guests.leave(*first, |_| {});
         assert_eq!(guests.enter(anybody(), false), Ok(*first));
-        assert!(rest.iter().all(|key| !guests.leave(*key).1));
-        assert!(guests.leave(*first).1);
+        rest.iter().for_each(|key| assert!(!guests.leave(*key, |_| panic!("it does not drain"))));
+        guests.begin(began()).unwrap();
+        let mut counted = 0;
+        assert!(guests.leave(*first, |_| counted = 1 + guests.book.try_lock().is_err() as usize));
+        assert_eq!(counted, 2, "before anybody sees that they have gone");
         assert_eq!((guests.present(), guests.lock().rooms.capacity()), (0, 0));
     }
 
@@ -272,10 +283,10 @@ mod loom_models {
             let (other, _) = stays(&guests, &woken).expect("open");
             let leaving = thread::spawn({
                 let guests = Arc::clone(&guests);
-                move || guests.leave(key).1
+                move || guests.leave(key, |_| {})
             });
             guests.begin(began()).expect("the first").into_iter().for_each(Waker::wake);
-            let last = guests.leave(other).1;
+            let last = guests.leave(other, |_| {});
             // Exactly one of them turns the lights out.
             assert!(leaving.join().unwrap() ^ last);
             assert_eq!(guests.present(), 0);

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use http::header::CONTENT_LENGTH;
-use http::{Method, Request, Response};
+use http::{Method, Request, Response, Version};
 use http_body::Body;
 use pin_project_lite::pin_project;
 use tower_layer::Layer;
@@ -88,6 +88,9 @@ impl DrainLayer {
 
     /// Ends streams at their first boundary when their request is so old, whether or not the server drains: before a hop
     /// on the way ends them anywhere. Less a tenth by chance, or as much as [`jitter`](Self::jitter) says. Default: never.
+    ///
+    /// A body without known boundaries stays, and so does one that is to end with [`Ending::Abort`] and has no
+    /// [`Farewell`]; [`OnDrain::Finish`] is about the drain alone.
     ///
     /// # Panics
     ///
@@ -186,7 +189,7 @@ where
         }
         let since = now();
         let (method, uri) = (request.method().clone(), request.uri().clone());
-        let asked = method.clone();
+        let (asked, version) = (method.clone(), request.version());
         let caller = Caller::of_request(&request);
         let journal = Journal::of(request.extensions());
         let wished = request.extensions().get().copied();
@@ -198,8 +201,16 @@ where
             return DrainFuture::new(State::Refused { answer: Some(answer) });
         };
         request.extensions_mut().insert(plan.drain.clone());
-        let exchange =
-            Exchange { plan: Arc::clone(plan), guest, caller, since, method: asked, wished, journal };
+        let exchange = Exchange {
+            plan: Arc::clone(plan),
+            guest,
+            caller,
+            since,
+            method: asked,
+            version,
+            wished,
+            journal,
+        };
         DrainFuture::new(State::Running {
             inner: self.inner.call(request),
             exchange: Some(exchange),
@@ -293,6 +304,7 @@ struct Exchange {
     caller: Caller,
     since: Instant,
     method: Method,
+    version: Version,
     wished: Option<OnDrain>,
     journal: Option<Journal>,
 }
@@ -342,7 +354,7 @@ impl Exchange {
             let age = age - self.plan.seeds.next().up_to(most);
             stay = stay.until(self.since.checked_add(age), age);
         }
-        let owed = length(&self.method, &response);
+        let owed = length(&self.method, self.version, &response);
         response.map(|body| DrainBody::staying(body, tracker, stay, owed, self.journal))
     }
 }

@@ -26,8 +26,6 @@ pub(crate) struct Stay {
     /// The handler's own last words.
     farewell: Option<Beat>,
     max_age: Duration,
-    /// It could have left behind a message, and may have been at its end.
-    answered: bool,
     /// It has said goodbye.
     spoke: bool,
 }
@@ -55,7 +53,6 @@ impl Stay {
             ending,
             farewell,
             max_age: Duration::ZERO,
-            answered: false,
             spoke: false,
         }
     }
@@ -82,7 +79,7 @@ impl Stay {
         self.ending != Ending::Abort || self.farewell.is_some()
     }
 
-    /// Asked while the inner body is pending.
+    /// Asked while the inner body is pending, and now and then while it is ready.
     pub(crate) fn due(&mut self, tracker: Tracker, now: Instant) -> Due {
         self.hear(now);
         match self.leave.due(self.stands(tracker), now) {
@@ -90,20 +87,6 @@ impl Stay {
             leave::Due::Boundary(at_the_latest) => Due::Boundary { at_the_latest },
             leave::Due::Leaves(why) => Due::Over(self.says(why, tracker)),
             leave::Due::Cut => Due::Over(self.cut(StreamEnd::Drained, Said::Abort)),
-        }
-    }
-
-    /// Asked now and then while the inner body is ready.
-    pub(crate) fn due_while_busy(&mut self, tracker: Tracker, now: Instant) -> Due {
-        match (tracker, self.due(tracker, now)) {
-            // What is ready may be the trailers of a call that has just been answered. If it is one more message, it is a
-            // stream.
-            (Tracker::Grpc(_), Due::Over(Cut { said: Said::Trailers(_), .. })) if !self.answered => {
-                self.answered = true;
-                self.spoke = false;
-                Due::Boundary { at_the_latest: None }
-            }
-            (_, due) => due,
         }
     }
 

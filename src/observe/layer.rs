@@ -111,7 +111,7 @@ where
         match answer {
             Ok(response) => {
                 let tracker = draft.headed(&response);
-                let owed = length(&draft.opening.method, &response);
+                let owed = length(&draft.opening.method, draft.opening.version, &response);
                 Poll::Ready(Ok(response.map(|body| ObserveBody::new(body, tracker, owed, draft))))
             }
             Err(error) => {

@@ -33,14 +33,15 @@
 //! ```text
 //!  call          request body     response head    first content       content         end
 //!   │                 read             │                 │                │             │
-//!   ├── request ──────┤                │                 │                │             │
+//!   ├─ request total ─┤                │                 │                │             │
 //!   ├────────────── headers ───────────┤                 │                │             │
 //!   │                                  ├── first byte ───┤                │             │
 //!   │                                  │                 ├─ inter-chunk ──┼─ inter-chunk┤
 //!   ├──────────────────────────────── total ────────────────────────────────────────────┤
 //! ```
 //!
-//! [`Phase`] says from which event to which event each runs. No limit is set by default, and a phase without one costs
+//! The request gap runs within the request total, each time that the handler waits for bytes. [`Phase`] says from which event
+//! to which event each runs. No limit is set by default, and a phase without one costs
 //! nothing.
 //!
 //! **Two clocks.** The first-byte and inter-chunk limits are fed by *content* alone ([`Progress::Content`]). Comments, `id`,
@@ -60,7 +61,7 @@
 //! | a limit of the request body is reached before the head | 408 with `Connection: close`, the handler is dropped |
 //! | the same behind the head | the handler gets a [`TimeoutError`] from the body |
 //! | the first-byte, inter-chunk or total limit is reached behind the head | the body ends as the table below says |
-//! | the body is always ready | the total limit is looked at each 64 frames or 256 KiB |
+//! | the body is always ready | the total limit is looked at each 64 frames or 256 KiB; where the body would fail, or end with a gRPC status, one more frame goes out, for what is ready behind it may be its own end |
 //! | the body's last frame comes behind the total | it is whole, and ends as it would |
 //! | the inner body fails right behind a frame | the error comes 5 ms after the frame, or hyper would throw the frame away |
 //! | two limits are reached at the same instant | the narrower phase is named |

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::future::{pending, poll_fn, ready};
 use std::pin::{Pin, pin};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Barrier};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use http_body::{Body, Frame, SizeHint};
 use http_body_util::{BodyExt, Empty, StreamBody};
 use tokio::time::{Instant, sleep};
 use tower::{Layer, ServiceExt, service_fn};
-use tower_lifeline::drain::{Arrivals, DrainBody, Farewell, Stood};
+use tower_lifeline::drain::{Arrivals, DrainBody, DrainReport, Farewell, Stood};
 use tower_lifeline::reject::RequestId;
 use tower_lifeline::testing::{Script, ScriptError, script, timeline, timeline_for};
 use tower_lifeline::{
@@ -717,4 +717,61 @@ async fn a_window_or_a_deadline_beyond_the_clock_does_no_harm() {
     let body = answer(&DrainLayer::new(&drain), Request::new(()), events("0s=a")).await.into_body();
     drain.begin();
     timeline_for(body, s(100)).await;
+}
+
+/// The clock is looked at behind a large frame. The end may be ready behind it, and nobody wants a failure in its place.
+#[tokio::test(start_paused = true)]
+async fn what_is_ready_behind_the_deadline_may_be_the_end() {
+    let read = async |lengths: &[usize]| {
+        let drain = prompt();
+        let frames: Vec<_> =
+            lengths.iter().map(|&length| Ok(Frame::data(vec![b'a'; length].into()))).collect();
+        let body = StreamBody::new(stream::iter::<Vec<Result<_, Infallible>>>(frames));
+        let mut body =
+            answer(&DrainLayer::new(&drain), Request::new(()), Response::new(body)).await.into_body();
+        body.frame().await.unwrap().unwrap();
+        drain.begin();
+        sleep(s(40)).await;
+        let mut read = 1;
+        let end = loop {
+            match body.frame().await {
+                Some(Ok(_)) => read += 1,
+                Some(Err(_)) => break "error",
+                None => break "end",
+            }
+        };
+        let DrainReport { finished, cut, .. } = drain.report();
+        (read, end, finished, cut)
+    };
+    assert_eq!(read(&[8 << 20, 300_000]).await, (2, "end", 1, 0));
+    assert_eq!(read(&[8 << 20, 300_000, 1]).await, (3, "error", 0, 1));
+    assert_eq!(read(&[8 << 20, 300_000, 1, 1]).await, (3, "error", 0, 1));
+}
+
+/// Everybody goes at once, each on a thread of its own.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_drain_is_not_finished_before_everybody_is_counted() {
+    for _ in 0..500 {
+        let drain = prompt();
+        let layer = DrainLayer::new(&drain);
+        let mut bodies = Vec::new();
+        for _ in 0..4 {
+            bodies.push(answer(&layer, Request::new(()), events("0s=a 900s=b")).await.into_body());
+        }
+        drain.begin();
+        let finished = tokio::spawn({
+            let drain = drain.clone();
+            async move { drain.finished().await }
+        });
+        let barrier = Barrier::new(4);
+        std::thread::scope(|scope| {
+            for body in bodies {
+                scope.spawn(|| {
+                    barrier.wait();
+                    drop(body);
+                });
+            }
+        });
+        assert_eq!(finished.await.unwrap().abandoned, 4);
+    }
 }
