@@ -1,6 +1,6 @@
 //! Who cuts my streams? A server with reports as metrics, an impatient hop in front of it, and a scrape that tells.
 //!
-//! `cargo run --example metrics` runs it once and checks what it says; `cargo run --example metrics -- serve` goes on, for
+//! `cargo run --example metrics` runs it once and checks what it says; `cargo run --example metrics -- --serve` goes on, for
 //! `curl localhost:PORT/metrics` or a Prometheus of your own.
 //!
 //! The lines of PromQL that answer the question, and what this run makes of them, are in `QUERIES`.
@@ -84,7 +84,7 @@ async fn main() -> Result<ExitCode, BoxError> {
     let server = listener.local_addr()?;
     let listener = listener.tap_io(|stream| stream.set_nodelay(true).unwrap_or_default());
     let serving = tokio::spawn(async { axum::serve(listener, app(scrape)).await });
-    if std::env::args().any(|argument| argument == "serve") {
+    if std::env::args().any(|argument| argument == "--serve") {
         println!("http://{server}/chat, http://{server}/metrics");
         serving.await??;
         return Ok(ExitCode::SUCCESS);

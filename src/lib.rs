@@ -35,7 +35,7 @@
 //! | [`TimeoutLayer`] | a limit for each phase (headers, first byte, inter-chunk, total), and an end that the caller understands |
 //! | [`RequestBodyTimeoutLayer`] | the same for the upload |
 //! | [`DeadlineLayer`] | reads how long the caller will wait, where you trust it to say so; [`Deadline`] bounds your own calls |
-//! | [`ConnectTimeoutLayer`] | on a client: limits the time to a connection; the layers above work there, too |
+//! | [`ConnectTimeoutLayer`] | on a client: limits the time to a connection; [`TimeoutLayer`] works there, too |
 //! | [`PropagateDeadlineLayer`] | on a client: tells the next server how much of a caller's time is left |
 //! | [`GateLayer`] | bounds concurrency up to the end of the *body*; the rest waits for a bounded time, or is refused with an answer |
 //! | [`DrainLayer`] | when the server stops, streams leave between two events, spread over a window, with a goodbye; old streams make room |
@@ -48,10 +48,12 @@
 //!
 //! # What all of them keep to
 //!
-//! - The inner body's bytes, trailers and errors pass unchanged and in order. Each layer's page lists what it adds.
+//! - The inner body's bytes, trailers and errors pass unchanged and in order. Four things are excepted, and stand on their
+//!   layers' pages: the answer behind an early head, a BOM behind a first beat, an error that waits for 5 ms behind a frame,
+//!   and whatever follows an end that a limit, a drain or a stall has made.
 //! - What is ready goes first; timers come second.
 //! - `size_hint` and `is_end_stream` stay true, so a plain response keeps its `Content-Length`.
-//! - A layer that has nothing to do with a response costs nothing but the passing on.
+//! - A layer that has nothing to do with a response costs a look at its head, and the passing on of its body.
 //! - Nothing is spawned, but for one task of a [`StallLayer`]. Dropping a future or a body gives everything back.
 //! - A wrong setting is refused when it is made. Every panicking setter has a `try_` twin.
 //!

@@ -28,9 +28,11 @@
 //! | `max_age` | duration or `off` | [`DrainLayer::max_age`](crate::DrainLayer::max_age) |
 //! | `drain_window` | duration | [`Drain::window`](crate::Drain::window) |
 //! | `drain_deadline` | duration | [`Drain::deadline`](crate::Drain::deadline) |
-//! | `path_hops` | names of [presets](crate::Hop), with commas | [`HopPath::through`](crate::HopPath::through) |
+//! | `path_hops` | [names](crate::Hop::named_preset) of presets with commas between them, such as `nginx,aws-alb,fly-io` | [`HopPath::through`](crate::HopPath::through) |
 //!
-//! [`Config::gate`] and [`Config::drain`] make what they ask for as handles, for settings that have no name here.
+//! All else is said in code: reports, trust in deadlines, a minimum rate, a cap for each key. [`Config::gate`] and
+//! [`Config::drain`] make what they ask for as handles, for settings that have no name here. A drain is begun by whoever has
+//! its handle: give the stack one, or take [`Lifeline::drain`](crate::Lifeline::drain).
 //!
 //! A prefix is for these settings alone. Where an orchestrator makes variables of its own, a `LIFELINE_PORT` for a service called
 //! `lifeline` for one, take another prefix.

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use crate::StreamEnd;
 
-/// The server stopped, or a stream was too old, and nothing could be said about it in the stream itself.
+/// The server stopped, and nothing could be said about it in the stream itself.
 ///
 /// Body errors downcast to it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -137,7 +137,8 @@ impl Drain {
         }
     }
 
-    /// The time over which streams are spread as they leave, so that their clients do not come back as one. Default: 5 s.
+    /// The time over which streams are spread as they leave, so that their clients do not come back as one. Default: 5 s, or half
+    /// of the deadline if that is less.
     ///
     /// # Panics
     ///
@@ -269,7 +270,7 @@ impl Drain {
     }
 
     /// Waits until the drain has begun and everybody has gone, at the latest until the deadline and the
-    /// [`grace`](Self::grace) have passed.
+    /// [`grace`](Self::grace) have passed. Before somebody begins the drain it is never ready. To drop it changes nothing.
     pub async fn finished(&self) -> DrainReport {
         let mut stage = self.inner.stage.subscribe();
         let empty = stage.wait_for(|stage| *stage == Stage::Begun && self.inner.guests.present() == 0);
@@ -293,6 +294,7 @@ impl Drain {
 
     /// Runs a server until it returns, at the latest until the deadline and the [`grace`](Self::grace) have passed since
     /// the drain began. Then the server is dropped, and this is `Ok`: the [`report`](Self::report) says who was left.
+    /// To drop this drops the server, and leaves the drain as it is.
     ///
     /// A server's own graceful shutdown waits for its connections without end, and no layer sees what can hold one: half
     /// a request head, a client that does not read. With `hyper-util`, whose

@@ -79,7 +79,7 @@
 //! | when | then |
 //! |---|---|
 //! | the answer is ready together with the threshold | it is in time |
-//! | the handler is ready when it is first polled | no clock, no timer, no allocation |
+//! | the handler is ready when it is first polled | no clock and no timer; nothing is allocated, but for [`queue_position`](EarlyLayer::queue_position) |
 //! | the head has been sent | the first beat comes at once, because there are proxies that hold a head back without bytes |
 //! | the answer is ready and a beat is due | the answer goes first |
 //! | the client leaves, before the head or behind it | the handler is dropped at once, or whatever it has answered |
@@ -115,7 +115,8 @@
 //!
 //! # With other layers
 //!
-//! Outside of the gate, of the timeouts and of deadlines; inside of drain and of everything whose headers must not be lost:
+//! Outside of the gate and of the timeouts; inside of drain, of deadlines, whose
+//! [`SilenceHint`](crate::deadline::SilenceHint) it heeds, and of everything whose headers must not be lost:
 //!
 //! ```
 //! use std::time::Duration;

@@ -3,11 +3,10 @@
 //! | tower-http | here | what changes |
 //! |---|---|---|
 //! | `TimeoutLayer` | [`Timeouts::headers`](crate::Timeouts::headers) | the answer is one that the caller understands; the upload can be left out, see [`HeadersFrom`](crate::timeout::HeadersFrom) |
-//! | `ResponseBodyTimeoutLayer`, `TimeoutBody` | [`Timeouts::inter_chunk`](crate::Timeouts::inter_chunk) | heartbeats are no progress; a frame that is ready is never late; `Content-Length` stays |
+//! | `ResponseBodyTimeoutLayer`, `TimeoutBody` | [`Timeouts::first_byte`](crate::Timeouts::first_byte) and [`Timeouts::inter_chunk`](crate::Timeouts::inter_chunk), which begins behind the first content | heartbeats are no progress; a frame that is ready is never late; `Content-Length` stays |
 //! | `ResponseBodyDeadlineLayer`, `DeadlineBody` | [`Timeouts::total`](crate::Timeouts::total) | it counts from the request, over queue and handler, and is noticed on a body that is always ready |
 //! | `RequestBodyTimeoutLayer` | [`RequestBodyTimeoutLayer::gap`](crate::RequestBodyTimeoutLayer::gap) | the client gets a 408, and the handler is dropped |
 //! | `RequestBodyDeadlineLayer` | [`RequestBodyTimeoutLayer::total`](crate::RequestBodyTimeoutLayer::total) | the same |
-//! | nothing | [`Timeouts::first_byte`](crate::Timeouts::first_byte) | a head that nothing follows |
 //!
 //! Three layers become one:
 //!
@@ -21,6 +20,7 @@
 //!
 //! let limits = Timeouts::new()
 //!     .headers(Duration::from_secs(10))
+//!     .first_byte(Duration::from_secs(60))
 //!     .inter_chunk(Duration::from_secs(60))
 //!     .total(Duration::from_secs(600));
 //! let app: Router = Router::new()
@@ -36,7 +36,7 @@
 //! // An event stream says why it ends, and when its client may come back.
 //! let stream = app.oneshot(get("/stops")).await.unwrap().into_body();
 //! let line = tower_lifeline::testing::timeline(stream).await;
-//! assert!(line.contains("event: timeout") && line.ends_with("600s=end"), "{line}");
+//! assert!(line.contains("event: timeout") && line.ends_with("60s=end"), "{line}");
 //! # }
 //! ```
 //!

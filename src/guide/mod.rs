@@ -7,7 +7,7 @@
 //! | streams end after exactly 60 s, or 120 s, or 350 s of silence | [`HeartbeatLayer`](crate::HeartbeatLayer) |
 //! | the client gets nothing at first, then everything at once | a proxy buffers: the headers that `HeartbeatLayer` adds, and [`Heartbeat::pad_first`](crate::Heartbeat::pad_first) |
 //! | bursts of small events come 40 ms late | [`TCP_NODELAY`](#nagles-algorithm) |
-//! | a hung producer keeps its stream open for ever | [`Timeouts::inter_chunk`](crate::Timeouts::inter_chunk) |
+//! | a hung producer keeps its stream open for ever | [`Timeouts::first_byte`](crate::Timeouts::first_byte), and [`Timeouts::inter_chunk`](crate::Timeouts::inter_chunk) behind the first content |
 //! | a request is cut before the handler has answered | [`EarlyLayer`](crate::EarlyLayer), and read first [what it costs](crate::early#what-it-costs) |
 //! | a request waits for minutes before its first byte | [`Timeouts::headers`](crate::Timeouts::headers), [`Timeouts::first_byte`](crate::Timeouts::first_byte) |
 //! | slow uploads hold handlers | [`RequestBodyTimeoutLayer`](crate::RequestBodyTimeoutLayer) |

@@ -2,7 +2,8 @@
 //!
 //! Every hop between a server and its client has an idle timer, 10 to 350 s long, and cuts a response that says nothing
 //! for that long. Most streams of events are silent for most of their life. So they break, in production only.
-//! [`HeartbeatLayer`] writes a comment into such silences, which clients skip, and only where one may stand.
+//! [`HeartbeatLayer`] writes a comment into such silences, which clients skip ([all but Google's](#what-clients-make-of-a-beat)),
+//! and only where one may stand.
 //!
 //! ```
 //! # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() {

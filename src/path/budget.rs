@@ -17,6 +17,7 @@ pub struct HopPath {
 #[non_exhaustive]
 pub struct Budget {
     /// How long a stream may be silent before it beats: half of the shortest idle limit, at most 15 s, at least 1 s.
+    /// So a stack is refused behind a hop with an idle limit below 2 s, unless it says its own heartbeat.
     pub beat: Option<Duration>,
     /// How long a request may wait for its head: a third of the shortest limit on the first byte, at most 10 s.
     pub early: Option<Duration>,

@@ -127,7 +127,7 @@ impl Hop {
         Self { name, idle: None, first_byte: None, lifetime: None, buffers: false, source: "" }
     }
 
-    /// The preset of this name: `nginx`, `aws_alb`; case, spaces, dots and hyphens do not matter.
+    /// The preset of this [`name`](Self::name): `nginx`, `aws_alb`, `fly-io`; only letters and digits count, in either case.
     #[must_use]
     pub fn named_preset(name: &str) -> Option<Self> {
         let plain = |text: &str| {

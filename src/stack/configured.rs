@@ -40,7 +40,7 @@ impl LifelineBuilder {
     ///
     /// # Errors
     ///
-    /// When a value is out of its range, when the queue of a gate is set and no gate, or when a
+    /// When a value is out of its range, when the queue or the wait of a gate is set and no gate, or when a
     /// [drain](Self::drain) was given whose times are others.
     ///
     /// ```
@@ -224,7 +224,7 @@ impl Config {
     ///
     /// # Errors
     ///
-    /// When the limit is zero, or when the queue is set and no limit.
+    /// When the limit is zero, or when the queue or the wait is set and no limit.
     pub fn gate(&self) -> Result<Option<Gate>, ConfigError> {
         let (depth, wait) = (count(self, Key::GateQueue), time(self, Key::GateWait).flatten());
         let Some(limit) = count(self, Key::GateLimit) else {

@@ -9,12 +9,11 @@
 //! # #[tokio::main(flavor = "current_thread", start_paused = true)] async fn main() -> Result<(), tower_lifeline::BoxError> {
 //! use std::time::Duration;
 //! use axum::{Router, routing::post};
-//! use tower_lifeline::{Drain, Gate, Hop, HopPath, Lifeline, Timeouts};
+//! use tower_lifeline::{Drain, Gate, Hop, HopPath, Lifeline};
 //!
 //! let drain = Drain::new();
 //! let lifeline = Lifeline::llm()
 //!     .path(HopPath::through([Hop::NGINX, Hop::AWS_ALB]))
-//!     .timeouts(Timeouts::new().headers(Duration::from_secs(30)).inter_chunk(Duration::from_secs(90)))
 //!     .gate(Gate::new(512).queue(128).max_wait(Duration::from_secs(5)))
 //!     .drain(&drain)
 //!     .build()?;
@@ -43,7 +42,8 @@
 //! | deadlines that are believed | none | none | none | `grpc-timeout` | none |
 //!
 //! With a [path](LifelineBuilder::path), the heartbeat of a preset comes as often as that needs, and streams make room
-//! before a hop ends them.
+//! before a hop ends them. Clients of Google's API need another beat than the presets have: see
+//! [what clients make of it](crate::heartbeat#what-clients-make-of-a-beat).
 //!
 //! # MCP
 //!

@@ -64,8 +64,8 @@
 //! # Choosing the numbers
 //!
 //! Taken is what hyper has taken, and in front of the client there are still hyper's queue (up to 16 frames or 400 KiB)
-//! and the kernel's buffers. A kernel asks for more when it has sent a third of what it had, which over HTTP/1 is up to
-//! 1.6 MB with Linux's default of 4 MiB (`net.ipv4.tcp_wmem`): a client that read 255 KB/s on a fast network let 5.9 s
+//! and the kernel's buffers. A kernel asks for more when it has sent about a third of what it had; over HTTP/1, with Linux's
+//! default of 4 MiB (`net.ipv4.tcp_wmem`), that was up to 1.6 MB: a client that read 255 KB/s on a fast network let 5.9 s
 //! pass between two frames, one with 1 MB/s 1.6 s. Over HTTP/2, with hyper's windows, it was 0.3 s and 0.1 s. So the
 //! limit is at least 1.6 MB divided by the slowest client's rate: 60 s allow 27 KB/s. Smaller send buffers allow
 //! shorter limits.

@@ -7,7 +7,7 @@ use std::fmt;
 /// ```text
 ///  call          request body     response head    first content       content         end
 ///   │                 read             │                 │                │             │
-///   ├─ request body ──┤                │                 │                │             │
+///   ├─ request total ─┤                │                 │                │             │
 ///   ├────────────── headers ───────────┤                 │                │             │
 ///   │                                  ├── first byte ───┤                │             │
 ///   │                                  │                 ├─ inter-chunk ──┼─ inter-chunk┤

@@ -60,6 +60,7 @@ impl RequestBodyTimeoutLayer {
     }
 
     /// Limits the time that the handler waits for the next bytes. Time in which it does not ask for any does not count.
+    /// Default: no limit.
     ///
     /// # Panics
     ///
@@ -84,7 +85,7 @@ impl RequestBodyTimeoutLayer {
     }
 
     /// Limits the time from the call to the end of the body. Noticed while the handler waits for bytes: what a handler
-    /// does not ask for, a client cannot be late with.
+    /// does not ask for, a client cannot be late with. Default: no limit.
     ///
     /// # Panics
     ///
