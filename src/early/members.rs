@@ -15,9 +15,7 @@ pub(super) fn member<'a>(json: &'a [u8], name: &str) -> Option<&'a [u8]> {
             b'{' | b'[' => depth += 1,
             b'}' | b']' => depth = depth.saturating_sub(1),
             b'"' => {
-                let Some(end) = end_of_text(&json[at + 1..]) else {
-                    return None;
-                };
+                let end = end_of_text(&json[at + 1..])?;
                 let text = &json[at + 1..at + 1 + end];
                 at += end + 1;
                 let value =
