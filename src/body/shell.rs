@@ -38,7 +38,9 @@ pin_project! {
             }
             // HTTP/2 asks for nothing behind the trailers, and not every body says that they are the end.
             let over = this.facts.over() && this.has_said_all();
-            let end = StreamEnd::of_drop(over || this.is_end_stream() || this.parts.has_delivered());
+            // HTTP/2 asks for the end behind the announced length, too, and that may be a panic.
+            let delivered = this.parts.has_delivered() && !std::thread::panicking();
+            let end = StreamEnd::of_drop(over || this.is_end_stream() || delivered);
             let mut this = this.project();
             this.parts.ended(this.waiting.as_ref().map(|waiting| &waiting.memory), end);
             if let Some(report) = this.parts.take_report() {

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http::{Method, Request, Response, StatusCode};
-use http_body::Body;
+use http_body::{Body, Frame};
 use http_body_util::{BodyExt, Full, StreamBody};
 use proptest::prelude::*;
 use tokio::time::{sleep, timeout};
@@ -828,4 +828,25 @@ fn errors_and_bodies_keep_their_types() {
     let told = Told::default();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().unwrap();
     check(&runtime.block_on(observed::<()>(&told, "0s=end")));
+}
+
+/// As over HTTP/2, where the end is asked for as well.
+#[tokio::test(start_paused = true)]
+async fn a_panic_behind_the_announced_length_is_one() {
+    let told = Told::default();
+    let mut last = Some(Bytes::from_static(b"ab"));
+    let body = StreamBody::new(futures_util::stream::poll_fn(move |_| {
+        let data = last.take().expect("asked for the end");
+        Poll::Ready(Some(Ok::<_, Infallible>(Frame::data(data))))
+    }));
+    let mut response = Some(Response::builder().header("content-length", 2).body(body).unwrap());
+    let service =
+        told.layer().layer(service_fn(move |_| ready(Ok::<_, Infallible>(response.take().unwrap()))));
+    let body = service.oneshot(Request::new(())).await.unwrap().into_body();
+    let panics = catch_unwind(AssertUnwindSafe(move || {
+        let (mut body, mut cx) = (pin!(body), Context::from_waker(Waker::noop()));
+        while body.as_mut().poll_frame(&mut cx).is_ready() {}
+    }));
+    assert!(panics.is_err());
+    assert_eq!(told.report().code(), "SS");
 }
