@@ -337,6 +337,10 @@ impl<B: Body<Data = Bytes>> Shell<B> {
         if let Some(frame) = &kept {
             this.facts.passed(frame);
         }
+        // Before the end is told, or it would not be in the report.
+        if let (Some(frame), Some(Err(_)) | None) = (&kept, &item) {
+            this.parts.passed(frame, this.facts.tracker_ref());
+        }
         match &item {
             Some(Err(_)) => {
                 let written = this.facts.take_written();

@@ -362,3 +362,21 @@ async fn an_answer_that_is_all_there_stays_so() {
     assert_eq!(answer.into_body().collect().await.unwrap().to_bytes(), "hello");
     assert_eq!(gate.stats().in_flight, 0);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_was_kept_back_as_a_bom_is_in_the_report() {
+    for (line, drawn) in [
+        (r"20s='\xEF\xBB' 30s=end", r"15s=: 30s='\xEF\xBB' 30s=end"),
+        (r"20s='\xEF\xBB' 30s=error(no)", r"15s=: 30s='\xEF\xBB' 30.005s=error(no)"),
+        (r"20s='\xEF\xBB' 30s=trailers(a:b) 30s=end", r"15s=: 30s='\xEF\xBB' 30s=trailers(a:b) 30s=end"),
+    ] {
+        let reports = Arc::new(Mutex::new(Vec::new()));
+        let told = Arc::clone(&reports);
+        let observer = Observer::new().sink(move |report: &StreamReport| {
+            told.lock().unwrap().push((report.bytes, report.frames));
+        });
+        let service = stacked(Lifeline::sse().observe(&observer), 0, line);
+        assert_eq!(timeline(service.oneshot(request()).await.unwrap().into_body()).await, drawn);
+        assert_eq!(*reports.lock().unwrap(), [(4, 2)], "{line}");
+    }
+}
