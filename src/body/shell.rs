@@ -38,7 +38,7 @@ pin_project! {
             }
             // HTTP/2 asks for nothing behind the trailers, and not every body says that they are the end.
             let over = this.facts.over() && this.has_said_all();
-            // HTTP/2 asks for the end behind the announced length, too, and that may be a panic.
+            // Whoever asks for the end behind the announced length, too, may meet a panic.
             let delivered = this.parts.has_delivered() && !std::thread::panicking();
             let end = StreamEnd::of_drop(over || this.is_end_stream() || delivered);
             let mut this = this.project();
