@@ -22,6 +22,17 @@ const PATIENCE: Duration = Duration::from_secs(1);
 /// What the upstream has said. When all of these are gone the exchange is over.
 pub(crate) type Said = watch::Sender<Option<StatusCode>>;
 
+/// The upstream says this. What has been asked for stays so, although nobody may have seen that yet.
+pub(crate) fn says(said: &Said, status: StatusCode) {
+    said.send_if_modified(|last| {
+        let asked = *last == Some(StatusCode::CONTINUE);
+        if !asked {
+            *last = Some(status);
+        }
+        !asked
+    });
+}
+
 /// A request body, held back or not.
 pub(crate) enum Expected<B> {
     Nothing,
@@ -193,5 +204,19 @@ mod tests {
         assert!(matches!(*body, Expected::GivenUp(_)));
         drop(Answered { body: Full::new(Bytes::new()), said: Some(said) });
         assert_eq!(poll(&mut body).await, Ok(false));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_comes_right_behind_100_takes_it_not_back() {
+        for next in [StatusCode::EARLY_HINTS, StatusCode::OK] {
+            let began = Instant::now();
+            let (body, said) = Expected::Going(Full::new(Bytes::from_static(b"body"))).on_continue();
+            let said = said.unwrap();
+            says(&said, StatusCode::CONTINUE);
+            says(&said, next);
+            let came = timeout(Duration::from_secs(60), body.collect()).await;
+            let came = came.is_ok_and(|came| came.is_ok_and(|body| body.to_bytes() == "body"));
+            assert_eq!((began.elapsed(), came), (Duration::ZERO, true), "{next}");
+        }
     }
 }

@@ -14,7 +14,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use tower_lifeline::BoxError;
 
-use crate::expect::{Answered, Expected};
+use crate::expect::{Answered, Expected, says};
 use crate::upstream::{Connector, Head};
 
 /// Shorter than what servers allow, or a request meets a connection that is being closed. uvicorn and Node have 5 s.
@@ -68,14 +68,11 @@ where
         }
         let mut request = head.request(self.authority.clone(), Version::HTTP_11, body)?;
         if let Some(said) = said.clone() {
-            on_informational(&mut request, move |response| {
-                // Nobody waits any more.
-                let _ = said.send(Some(response.status()));
-            });
+            on_informational(&mut request, move |response| says(&said, response.status()));
         }
         let response = self.client.request(request).await?;
         if let Some(said) = &said {
-            let _ = said.send(Some(response.status()));
+            says(said, response.status());
         }
         Ok(response.map(|body| Answered { body, said }))
     }
