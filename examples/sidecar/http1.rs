@@ -1,6 +1,5 @@
 //! The upstream by HTTP/1.1, over connections that are used again.
 
-use std::io::{self, ErrorKind};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -37,22 +36,7 @@ where
         Self { client: client.build(connector), authority }
     }
 
-    pub(crate) async fn send(&self, head: Head, body: B) -> Result<Response<Answered<Incoming>>, BoxError> {
-        if !body.is_end_stream() {
-            return self.send_once(head, Expected::Going(body)).await;
-        }
-        // A server may close a connection in the moment in which it is used again. What changes nothing can be asked once
-        // more (RFC 9110, section 9.2.2).
-        let again = head.method.is_safe().then(|| head.clone());
-        match (self.send_once(head, Expected::Nothing).await, again) {
-            (Err(error), Some(head)) if ended_too_soon(&error) => {
-                self.send_once(head, Expected::Nothing).await
-            }
-            (sent, _) => sent,
-        }
-    }
-
-    async fn send_once(
+    pub(crate) async fn send(
         &self,
         mut head: Head,
         body: Expected<B>,
@@ -76,15 +60,4 @@ where
         }
         Ok(response.map(|body| Answered { body, said }))
     }
-}
-
-/// A server that closes a connection with something unread in it resets it.
-fn ended_too_soon(error: &BoxError) -> bool {
-    let closed =
-        |error: &io::Error| matches!(error.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe);
-    let mut chain = std::iter::successors(Some(&**error as &dyn std::error::Error), |error| error.source());
-    chain.any(|error| {
-        error.downcast_ref().is_some_and(hyper::Error::is_incomplete_message)
-            || error.downcast_ref().is_some_and(closed)
-    })
 }

@@ -14,7 +14,7 @@ use tower::Layer;
 use tower_lifeline::timeout::ConnectTimeoutService;
 use tower_lifeline::{BoxError, ConnectTimeoutLayer, Refusal, TimeoutError};
 
-use crate::expect::Answered;
+use crate::expect::{Answered, Expected};
 use crate::http1::Pool;
 use crate::http2::Shared;
 
@@ -24,10 +24,9 @@ pub(crate) type Connector = ConnectTimeoutService<HttpConnector>;
 const KEEP_ALIVE: Duration = Duration::from_secs(30);
 
 /// A server, and the connections to it.
-#[derive(Debug)]
 pub(crate) enum Upstream<B> {
     Http1(Arc<Pool<B>>),
-    Http2(Arc<Shared<B>>),
+    Http2(Arc<Shared<Expected<B>>>),
 }
 
 /// A request to it, without its body.
@@ -82,6 +81,25 @@ where
     }
 
     pub(crate) async fn send(&self, head: Head, body: B) -> Result<Response<Answered<Incoming>>, BoxError> {
+        if !body.is_end_stream() {
+            return self.send_once(head, Expected::Going(body)).await;
+        }
+        // A server may close a connection in the moment in which it is used again. What changes nothing can be asked once
+        // more (RFC 9110, section 9.2.2).
+        let again = head.method.is_safe().then(|| head.clone());
+        match (self.send_once(head, Expected::Nothing).await, again) {
+            (Err(error), Some(head)) if ended_too_soon(&*error) => {
+                self.send_once(head, Expected::Nothing).await
+            }
+            (sent, _) => sent,
+        }
+    }
+
+    async fn send_once(
+        &self,
+        head: Head,
+        body: Expected<B>,
+    ) -> Result<Response<Answered<Incoming>>, BoxError> {
         match self {
             Self::Http1(pool) => pool.send(head, body).await,
             Self::Http2(shared) => {
@@ -90,6 +108,14 @@ where
             }
         }
     }
+}
+
+/// Whether there was a connection, and it ended without an answer. HTTP/2 says it by the socket's error, or its own.
+fn ended_too_soon(error: &(dyn Error + 'static)) -> bool {
+    let mut chain = std::iter::successors(Some(error), |error| (*error).source());
+    chain.any(|error| {
+        error.downcast_ref::<hyper::Error>().is_some_and(|error| !error.is_user() && !error.is_parse())
+    })
 }
 
 /// Decides what a caller is told of a request that got no answer. `None`: it was the client that failed.
@@ -115,11 +141,16 @@ pub(crate) fn refusal(error: &(dyn Error + 'static)) -> Option<Refusal> {
 
 #[cfg(test)]
 mod tests {
+    use std::convert::Infallible;
     use std::net::Ipv4Addr;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use http_body_util::Empty;
+    use hyper::service::service_fn;
+    use hyper_util::rt::{TokioExecutor, TokioIo};
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
     use tokio::net::TcpListener;
+    use tokio::sync::Notify;
 
     use super::*;
 
@@ -157,6 +188,47 @@ mod tests {
             ["SSH-2.0\r\n\r\n", "HTTP/1.1 200 OK\r\ncontent-length: x\r\n\r\n", "HTTP/1.1 1\r\n\r\n"]
         {
             assert_eq!(told(Some(no_http)).await, (502, "What came was no HTTP.".to_owned()), "{no_http:?}");
+        }
+    }
+
+    /// A server whose first connection ends as soon as a second request comes on it.
+    #[tokio::test]
+    async fn a_connection_that_ends_as_it_is_used_again_costs_no_safe_request_over_http2() {
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.unwrap();
+        let at = listener.local_addr().unwrap();
+        let requests = Arc::new(AtomicUsize::new(0));
+        tokio::spawn(async move {
+            loop {
+                let (tcp, _) = listener.accept().await.unwrap();
+                let (requests, ends) = (Arc::clone(&requests), Arc::new(Notify::new()));
+                let over = Arc::clone(&ends);
+                let service = service_fn(move |_| {
+                    let (requests, ends) = (Arc::clone(&requests), Arc::clone(&ends));
+                    async move {
+                        if requests.fetch_add(1, Ordering::SeqCst) == 1 {
+                            ends.notify_one();
+                            std::future::pending::<()>().await;
+                        }
+                        Ok::<_, Infallible>(Response::new(Empty::<Bytes>::new()))
+                    }
+                });
+                tokio::spawn(async move {
+                    let serving = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+                        .serve_connection(TokioIo::new(tcp), service);
+                    tokio::select! {
+                        _ = serving => {}
+                        () = over.notified() => {}
+                    }
+                });
+            }
+        });
+        let limit = ConnectTimeoutLayer::new(Duration::from_secs(60));
+        let upstream = Upstream::new(at.to_string().parse().unwrap(), true, limit);
+        for _ in 0..3 {
+            let head =
+                Head { method: Method::GET, path: PathAndQuery::from_static("/"), headers: HeaderMap::new() };
+            let sent = upstream.send(head, Empty::<Bytes>::new()).await;
+            assert!(sent.is_ok(), "{sent:?}");
         }
     }
 }
