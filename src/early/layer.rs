@@ -92,8 +92,8 @@ impl EarlyLayer {
     }
 
     /// How the stream is kept alive, from the early head to its end. The first beat always comes
-    /// [at once](Heartbeat::at_once), because there are proxies that hold a head back until bytes follow. Default:
-    /// [`Heartbeat::default`].
+    /// [at once](Heartbeat::at_once), because there are proxies that hold a head back until bytes follow; one that waits
+    /// for [content](Heartbeat::after_content) leaves the stream silent until the answer. Default: [`Heartbeat::default`].
     #[must_use]
     pub fn heartbeat(self, heartbeat: Heartbeat) -> Self {
         self.with(|plan| {

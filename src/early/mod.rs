@@ -39,8 +39,8 @@
 //!
 //! - **Errors come under a 200.** After the threshold a 404, a 401 or a 503 is an event in a stream that began well. Clients,
 //!   proxies and logs that look at the status see success. An `EventSource` that reads such an error connects again when the
-//!   stream ends, for ever if the error stays. Set the threshold so that whatever is checked first (who asks, what for,
-//!   whether it exists) is answered before it.
+//!   stream ends, for ever if the error stays, and so does one that a 204 would have told to stop. Set the threshold so that
+//!   whatever is checked first (who asks, what for, whether it exists) is answered before it.
 //! - **Late headers are lost.** Cookies, `ETag`, `Location`, and what the layers *inside* of this one add. They are handed to
 //!   [`EarlyLayer::on_late`]. A layer whose headers every response needs (CORS, request ids, security) goes *outside*.
 //! - **Nobody can try again elsewhere.** A proxy that would send a failed request to another server does so before the first
@@ -69,18 +69,18 @@
 //! | the same, longer than the [buffer](EarlyLayer::buffer) | as it is | one event, written as it comes |
 //! | the same, and its body fails | as it is | an in-stream error; behind the first part of a long one the stream fails |
 //! | no body: 202, 204, an empty 200 | as it is | a clean end |
-//! | an error status | as it is | an in-stream error, with the first 16 KiB of the body if that is text |
+//! | an error status | as it is | an in-stream error, with the first 16 KiB of the body if that is text; it is told when these are there or the body has ended |
 //! | a redirect, any 3xx | as it is | an in-stream error that says where to |
 //! | compressed, or encoded in another way | as it is | an in-stream error that says so |
 //! | of any other type; a part (206) | as it is | an in-stream error that says so |
 //! | the service fails | the service's own error | an in-stream error without its words |
-//! | trailers | as they are | behind all else; HTTP/1.1 drops them, for they were not announced in the head |
+//! | trailers | as they are | behind all else where the body has been read, and lost where it has not; HTTP/1.1 drops them, for they were not announced in the head |
 //!
 //! | when | then |
 //! |---|---|
 //! | the answer is ready together with the threshold | it is in time |
 //! | the handler is ready when it is first polled | no clock and no timer; nothing is allocated, but for [`queue_position`](EarlyLayer::queue_position) |
-//! | the head has been sent | the first beat comes at once, because there are proxies that hold a head back without bytes |
+//! | the head has been sent | the first beat comes at once, because there are proxies that hold a head back without bytes; with [`after_content`](crate::Heartbeat::after_content) none comes before the answer |
 //! | the answer is ready and a beat is due | the answer goes first |
 //! | the client leaves, before the head or behind it | the handler is dropped at once, or whatever it has answered |
 //! | the handler panics | the panic passes on, as without the layer |
