@@ -55,10 +55,8 @@ impl Body for Ready {
 async fn longest(version: Version, rate: u64, lasts: Duration) -> Result<Duration, BoxError> {
     let longest = Arc::new(Mutex::new(Duration::ZERO));
     let noted = Arc::clone(&longest);
-    let app = Router::new().route(
-        "/",
-        get(async move || body::Body::new(Ready { taken: None, longest: noted })),
-    );
+    let app =
+        Router::new().route("/", get(async move || body::Body::new(Ready { taken: None, longest: noted })));
     let server = Server::start(app).await;
     tokio::select! {
         read = read(server.at, version, rate) => read?,
@@ -95,7 +93,8 @@ async fn read(at: SocketAddr, version: Version, rate: u64) -> Result<(), BoxErro
 
 #[tokio::main]
 async fn main() -> Result<(), BoxError> {
-    let numbers: Vec<u64> = std::env::args().skip(1).map(|number| number.parse()).collect::<Result<_, _>>()?;
+    let numbers: Vec<u64> =
+        std::env::args().skip(1).map(|number| number.parse()).collect::<Result<_, _>>()?;
     let (lasts, rates) = match numbers.split_first() {
         Some((lasts, rates)) => (*lasts, rates),
         None => (60, [].as_slice()),

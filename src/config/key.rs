@@ -126,6 +126,13 @@ mod tests {
     }
 
     #[test]
+    fn all_names() {
+        let names = Key::names();
+        assert_eq!(names.split(", ").count(), Key::ALL.len());
+        assert!(names.split(", ").all(|name| Key::named(name).is_some()), "{names}");
+    }
+
+    #[test]
     fn values() {
         let check = |key: Key, text, value| assert_eq!(key.read(text), Ok(value), "{text}");
         let millis = |millis| Value::Time(Duration::from_millis(millis));
@@ -139,5 +146,8 @@ mod tests {
         check(Key::GateQueue, "0", Value::Count(0));
         check(Key::Preset, "llm", Value::Preset(Preset::Llm));
         check(Key::PathHops, "nginx, aws-alb", Value::Hops(vec![Hop::NGINX, Hop::AWS_ALB]));
+        let error = Key::PathHops.read("nginx, a-hop").expect_err("there is no such hop");
+        assert!(error.starts_with("hops from nginx") && error.contains("AWS ALB"), "{error}");
+        assert!(error.ends_with(r#"("a-hop" is none)"#), "{error}");
     }
 }

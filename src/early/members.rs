@@ -56,6 +56,7 @@ mod tests {
         check(r#"{"a":{"error":1}}"#, false);
         check(r#"{"a":"\"error\":"}"#, false);
         check(r#"{"a\\":"x","error":1}"#, true);
+        check(r#"{"a":"\"","error":1}"#, true);
         check(r#"["error"]"#, false);
         check(r#""error""#, false);
         check("{\"error", false);

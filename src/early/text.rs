@@ -155,9 +155,10 @@ mod tests {
     fn an_event_is_out_when_its_first_part_is() {
         let mut text = Text::event("", 2);
         assert_eq!(text.push(b"ab"), Pushed::Kept);
-        assert!(!text.is_out());
+        assert!(!text.is_out() && text.is_event());
         assert_eq!(text.push(b"c"), Pushed::Part(Bytes::from_static(b"data: abc")));
-        assert!(text.is_out());
+        assert!(text.is_out() && text.is_event());
+        assert!(!Text::beginning(2).is_event());
     }
 
     #[test]
@@ -177,6 +178,9 @@ mod tests {
     fn of_a_text_only_the_beginning_is_kept() {
         assert_eq!(given(Text::beginning(4), &["ab", "cd"]), ["abcd"]);
         assert_eq!(given(Text::beginning(4), &["ab", "cde", "f"]), ["abcd"]);
+        let mut text = Text::beginning(4);
+        assert_eq!([text.push(b"abcd"), text.push(b"e")], [Pushed::Kept, Pushed::Full]);
+        assert_eq!(Text::beginning(4).push(b"abcdef"), Pushed::Full);
         let mut text = Text::beginning(2);
         assert_eq!(
             [text.push(b""), text.push(b""), text.push(b"")],

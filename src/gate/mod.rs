@@ -74,14 +74,13 @@
 //! # Under overload
 //!
 //! Ten times the load that a server can carry, for ten seconds, from clients that wait for a second: 100 permits, 100 ms of
-//! work, 10,000 requests a second over HTTP/2 (`cargo run --release -p real --example overload`, 2 x AMD EPYC, rustc 1.95,
-//! 2026-11-26).
+//! work, 10,000 requests a second over HTTP/2 (`scripts/bench loads`, 2 x AMD EPYC, rustc 1.95, 2026-11-26).
 //!
 //! | | a gate | tower's `ConcurrencyLimit` |
 //! |---|---:|---:|
 //! | answered in time, a second, of 1,000 possible | 1,010 | 100 |
-//! | the same in the last quarter | 983 | 0 |
-//! | refused, a second; the 99th percentile of the time that took | 8,989; 2.7 ms | none |
+//! | the same in the last quarter | 968 | 0 |
+//! | refused, a second; the 99th percentile of the time that took | 8,990; 3.8 ms | none |
 //! | the server's memory at its peak, of 5 MiB before | 7 MiB | 32 MiB |
 //!
 //! # With other layers

@@ -65,10 +65,10 @@
 //!
 //! Taken is what hyper has taken, and in front of the client there are still hyper's queue (up to 16 frames or 400 KiB)
 //! and the kernel's buffers. A kernel asks for more when it has sent about a third of what it had; over HTTP/1, with Linux's
-//! default of 4 MiB (`net.ipv4.tcp_wmem`), that was up to 1.6 MB: a client that read 255 KB/s on a fast network let 5.9 s
-//! pass between two frames, one with 1 MB/s 1.6 s. Over HTTP/2, with hyper's windows, it was 0.3 s and 0.1 s. So the
-//! limit is at least 1.6 MB divided by the slowest client's rate: 60 s allow 27 KB/s. Smaller send buffers allow
-//! shorter limits.
+//! default of 4 MiB (`net.ipv4.tcp_wmem`), that was some 1.4 MB: a client that read 255 KB/s on a fast network let 5.6 s
+//! pass between two frames, one with 1 MB/s 1.4 s. Over HTTP/2, with hyper's windows, it was less than 0.1 s
+//! (`scripts/bench loads`, 2026-11-26). So the limit is, with some room, at least 1.6 MB divided by the slowest client's
+//! rate: 60 s allow 27 KB/s. Smaller send buffers allow shorter limits.
 //!
 //! The same goes for the time of a [minimum rate](StallLayer::min_rate). Without one, a client can hold a stream open
 //! by taking a frame per limit.

@@ -71,9 +71,9 @@ use crate::error::valid;
 ///
 /// More by a step while it goes well and less by a share when it does not is how TCP shares a link. Netflix's
 /// concurrency limits brought it to servers, with the tenth and with the rule about the half, but act on each sample by
-/// itself: one place more for a good one, a tenth less for a bad one. In front of the simulated server of this crate's
-/// tests that ends 20 to 60 % away from the best limit. The square root is the headroom of Envoy's adaptive
-/// concurrency; with one place a round it would be seventy-two rounds from 24 to 96.
+/// itself: one place more for a good one, a tenth less for a bad one, so that one slow answer undoes the work of many. The
+/// square root is the headroom of Envoy's adaptive concurrency; with one place a round it would be seventy-two rounds from
+/// 24 to 96.
 #[derive(Clone, Debug)]
 pub struct Aimd {
     min: usize,

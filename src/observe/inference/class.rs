@@ -178,3 +178,6 @@ fn remember<T>(all: &mut VecDeque<T>, new: T) -> Option<T> {
 fn millis(duration: Duration) -> u32 {
     u32::try_from(duration.as_millis()).unwrap_or(u32::MAX)
 }
+
+#[cfg(test)]
+mod tests;

@@ -159,6 +159,34 @@ mod tests {
     }
 
     #[test]
+    fn a_core_and_what_lies_around_it() {
+        let core = Core::around(100_000);
+        assert_eq!(core, Core { center: 100_000, half: 750 });
+        for (value, has, reached) in
+            [(99_249, false, false), (99_250, true, true), (100_750, true, true), (100_751, false, true)]
+        {
+            assert_eq!((core.has(value), core.is_reached_by(value)), (has, reached), "{value}");
+        }
+
+        let mut values = Sorted::default();
+        let edges = [99_249, 99_250, 100_750, 100_751, 96_249, 96_250, 103_750, 103_751, 200_000];
+        edges.into_iter().for_each(|value| values.insert(value));
+        assert_eq!(core.inside(&values), 2);
+        assert_eq!(core.near(&values), 6);
+        assert_eq!(core.beyond(&values), 2);
+        values.remove(99_250);
+        values.remove(99_251);
+        assert_eq!((core.inside(&values), core.near(&values)), (1, 5));
+    }
+
+    #[test]
+    fn a_cluster_is_found_from_its_edge() {
+        let spread = |many: u32| (0..many).map(|i| 60_000 + 75 * i);
+        check(60_000, spread(15), Some((60_525, 15)));
+        check(61_050, spread(15), Some((60_525, 15)));
+    }
+
+    #[test]
     fn what_lies_in_the_neighbourhood_speaks_against_it() {
         let at_60 = (0..15).map(|i| 60_000 + 10 * i);
         let far = [10_000, 50_000, 70_000, 80_000];

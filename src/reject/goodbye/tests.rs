@@ -78,6 +78,26 @@ fn an_event_source_is_told_when_to_come_back() {
 }
 
 #[test]
+fn where_nothing_has_failed_an_event_source_is_told_when_to_come_back_and_nothing_else() {
+    let elsewhere = Goodbye::elsewhere("The server restarts.");
+    let check = |goodbye: &Goodbye, ending: Ending, text: &str| {
+        assert_eq!(said(goodbye, &ending, Tracker::new(EVENTS), b""), text);
+    };
+    check(&elsewhere, Ending::EventSource, "nothing");
+    check(
+        &elsewhere.clone().with_retry(Duration::from_millis(2_345)),
+        Ending::EventSource,
+        "retry: 2345\n\n",
+    );
+    check(&elsewhere, Ending::Mcp { id: None }, "nothing");
+    check(&elsewhere, Ending::NdJson, "nothing");
+    check(&elsewhere, Ending::Abort, "abort");
+    let text = said(&elsewhere, &Ending::Llm, Tracker::new(EVENTS), b"");
+    assert!(text.contains("The server restarts."), "{text}");
+    assert_eq!(said(&elsewhere, &Ending::Llm, Tracker::new(EVENTS), b"data: a"), "abort");
+}
+
+#[test]
 fn grpc_is_told_in_trailers() {
     let Said::Trailers(trailers) = goodbye().say(&Ending::Grpc, Tracker::Grpc(messages::Boundary::Between))
     else {
