@@ -21,7 +21,8 @@ pin_project! {
     /// follow a frame at once comes 5 ms later, because hyper throws away what it has not flushed when a body fails.
     ///
     /// Its errors are the inner body's, boxed, or a [`DrainError`](super::DrainError). It must be polled inside a tokio
-    /// runtime with its timer enabled.
+    /// runtime with its timer enabled. To drop it drops the inner body, and its drain counts it as abandoned if that had
+    /// not ended.
     pub struct DrainBody<B: Body> {
         #[pin]
         shell: Shell<B>,

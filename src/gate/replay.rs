@@ -11,7 +11,7 @@ use pin_project_lite::pin_project;
 
 pin_project! {
     /// The request body that a handler behind a [`GateLayer`](super::GateLayer) gets: the same frames, trailers and errors
-    /// as they came.
+    /// as they came. To drop it drops what has been read ahead, and the caller's body.
     pub struct ReplayBody<B: Body> {
         #[pin]
         state: State<B>,

@@ -233,7 +233,8 @@ where
 }
 
 pin_project! {
-    /// The future of [`HeartbeatService`]: the inner one, whose response then gets its heartbeat.
+    /// The future of [`HeartbeatService`]: the inner one, whose response then gets its heartbeat. To drop it drops the
+    /// handler.
     #[derive(Debug)]
     pub struct HeartbeatFuture<F> {
         #[pin]

@@ -257,7 +257,7 @@ where
 }
 
 pin_project! {
-    /// The future of [`StallService`]: the inner one, whose response's body is watched over.
+    /// The future of [`StallService`]: the inner one, whose response's body is watched over. To drop it drops the handler.
     #[derive(Debug)]
     pub struct StallFuture<F> {
         #[pin]

@@ -23,7 +23,7 @@ pin_project! {
     /// away what it has not flushed when a body fails.
     ///
     /// Its errors are the inner body's, boxed, or a [`TimeoutError`](super::TimeoutError). It must be polled inside a tokio
-    /// runtime with its timer enabled.
+    /// runtime with its timer enabled. To drop it drops the inner body.
     pub struct TimeoutBody<B: Body> {
         #[pin]
         shell: Shell<B>,

@@ -183,7 +183,7 @@ where
 }
 
 pin_project! {
-    /// The future of [`RequestBodyTimeoutService`].
+    /// The future of [`RequestBodyTimeoutService`]. To drop it drops the handler.
     #[derive(Debug)]
     pub struct RequestBodyTimeoutFuture<F> {
         #[pin]
