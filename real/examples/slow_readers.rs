@@ -6,21 +6,19 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::Poll;
 use std::time::Duration;
 
-use axum::{Router, body, routing::get};
+use axum::{Router, body::Body, routing::get};
 use bytes::Bytes;
+use futures_util::stream;
 use http::Version;
-use http_body::{Body, Frame};
 use http_body_util::BodyExt;
 use real::client::Client;
 use real::server::Server;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::task::JoinSet;
 use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 use tower_lifeline::BoxError;
 
@@ -28,35 +26,24 @@ const FRAME: usize = 8 * 1024;
 /// Clients read so often.
 const READS: Duration = Duration::from_millis(20);
 
-/// Always has a frame, and notes how long nobody asked for one.
-struct Ready {
-    taken: Option<Instant>,
-    longest: Arc<Mutex<Duration>>,
-}
-
-impl Body for Ready {
-    type Data = Bytes;
-    type Error = Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        _: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+/// Always has a frame, and notes the longest time for which nobody asked for the next.
+fn ready(longest: Arc<Mutex<Duration>>) -> Body {
+    let mut taken = None;
+    Body::from_stream(stream::poll_fn(move |_| {
         let now = Instant::now();
-        if let Some(taken) = self.taken.replace(now) {
-            let mut longest = self.longest.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(taken) = taken.replace(now) {
+            let mut longest = longest.lock().unwrap_or_else(PoisonError::into_inner);
             *longest = now.duration_since(taken).max(*longest);
         }
-        Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(&[b'.'; FRAME])))))
-    }
+        Poll::Ready(Some(Ok::<_, Infallible>(Bytes::from_static(&[b'.'; FRAME]))))
+    }))
 }
 
 /// The longest that a body waited whose client read so many bytes a second for so long.
 async fn longest(version: Version, rate: u64, lasts: Duration) -> Result<Duration, BoxError> {
     let longest = Arc::new(Mutex::new(Duration::ZERO));
     let noted = Arc::clone(&longest);
-    let app =
-        Router::new().route("/", get(async move || body::Body::new(Ready { taken: None, longest: noted })));
+    let app = Router::new().route("/", get(async move || ready(noted)));
     let server = Server::start(app).await;
     tokio::select! {
         read = read(server.at, version, rate) => read?,
@@ -100,19 +87,14 @@ async fn main() -> Result<(), BoxError> {
         None => (60, [].as_slice()),
     };
     let rates = if rates.is_empty() { &[255, 1_000] } else { rates };
-    let mut measured = JoinSet::new();
-    for &rate in rates {
-        for version in [Version::HTTP_11, Version::HTTP_2] {
-            measured.spawn(async move {
-                let longest = longest(version, rate * 1_000, Duration::from_secs(lasts)).await?;
-                Ok::<_, BoxError>((rate, version, longest))
-            });
-        }
-    }
-    let mut rows = measured.join_all().await.into_iter().collect::<Result<Vec<_>, _>>()?;
-    rows.sort_by_key(|(rate, version, _)| (*rate, *version == Version::HTTP_2));
+    let of_rate = |&rate: &u64| {
+        let measure = move |version| longest(version, rate * 1_000, Duration::from_secs(lasts));
+        [Version::HTTP_11, Version::HTTP_2].map(|version| (rate, version, tokio::spawn(measure(version))))
+    };
+    let measured: Vec<_> = rates.iter().flat_map(of_rate).collect();
     println!("{:>12}{:>12}{:>24}", "KB a second", "", "longest between frames");
-    for (rate, version, longest) in rows {
+    for (rate, version, longest) in measured {
+        let longest = longest.await??;
         println!("{rate:>12}{:>12}{:>22.1} s", format!("{version:?}"), longest.as_secs_f64());
     }
     Ok(())

@@ -204,6 +204,7 @@ async fn it_beats_by_the_heartbeats_rules() {
     assert_eq!(line(ping).await, format!("{EARLY}0s=:hb 10s=:hb {half}"));
     assert_eq!(line(every().pad_first(4)).await, format!(r"{EARLY}0s=':..\n' 10s=: 20s=: {half}"));
     assert_eq!(line(every().beat(tower_lifeline::Beat::none())).await, format!("{EARLY}{half}"));
+    assert_eq!(line(every().after_content()).await, format!("{EARLY}{half}"));
 }
 
 #[tokio::test(start_paused = true)]

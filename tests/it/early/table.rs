@@ -201,6 +201,9 @@ async fn trailers_come_behind_all_else() {
     let row = Row::new(|| status(500, of_type("text/plain", "0s='x' 0s=trailers(a:b) 0s=end")));
     let seen = row.seen(SLOW).await;
     assert!(seen.ends_with("26s=trailers(a:b) 26s=end"), "{seen}");
+    let row = Row::new(|| status(500, of_type("image/png", "0s='x' 0s=trailers(a:b) 0s=end")));
+    let seen = row.seen(SLOW).await;
+    assert!(!seen.contains("trailers(") && seen.ends_with("26s=end"), "not read: {seen}");
 }
 
 #[tokio::test(start_paused = true)]
