@@ -42,7 +42,7 @@ const QUERIES: [(&str, &str); 6] = [
         "sum(rate(lifeline_streams_resumed_total[5m])) / sum(rate(lifeline_streams_ended_total[5m]))",
     ),
     (
-        "which beats did not get out, and why",
+        "which beats did not get out in time, and why",
         r#"sum by (what) (rate(lifeline_beats_total{what!="sent"}[5m]))"#,
     ),
 ];

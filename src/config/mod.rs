@@ -28,11 +28,13 @@
 //! | `max_age` | duration or `off` | [`DrainLayer::max_age`](crate::DrainLayer::max_age) |
 //! | `drain_window` | duration | [`Drain::window`](crate::Drain::window) |
 //! | `drain_deadline` | duration | [`Drain::deadline`](crate::Drain::deadline) |
-//! | `path_hops` | [names](crate::Hop::named_preset) of presets with commas between them, such as `nginx,aws-alb,fly-io` | [`HopPath::through`](crate::HopPath::through) |
+//! | `path_hops` | [names](crate::Hop::named_preset) of presets with commas between them, such as `nginx,aws-alb,fly-io`; those with a lifetime (Envoy 15 s, Google's ALB 30 s, Cloud Run 300 s) set `max_age`, unless that is given | [`HopPath::through`](crate::HopPath::through) |
 //!
 //! All else is said in code: reports, trust in deadlines, a minimum rate, a cap for each key. [`Config::gate`] and
 //! [`Config::drain`] make what they ask for as handles, for settings that have no name here. A drain is begun by whoever has
-//! its handle: give the stack one, or take [`Lifeline::drain`](crate::Lifeline::drain).
+//! its handle, and `from_env` makes one only where one of its times or an age is set. A server that is to stop gracefully
+//! whatever is set makes its own, [`Config::drain`], and gives the builder both
+//! ([`configured`](crate::LifelineBuilder::configured), [`drain`](crate::LifelineBuilder::drain)).
 //!
 //! A prefix is for these settings alone. Where an orchestrator makes variables of its own, a `LIFELINE_PORT` for a service called
 //! `lifeline` for one, take another prefix.

@@ -296,6 +296,10 @@ impl Drain {
     /// the drain began. Then the server is dropped, and this is `Ok`: the [`report`](Self::report) says who was left.
     /// To drop this drops the server, and leaves the drain as it is.
     ///
+    /// Connections that the server has spawned as tasks of their own, as axum's does, are not dropped with it: they end
+    /// with the runtime, so return from `main`, or before that by a
+    /// [`StallLayer`](crate::StallLayer) and its [`Disconnect`](crate::stall::Disconnect).
+    ///
     /// A server's own graceful shutdown waits for its connections without end, and no layer sees what can hold one: half
     /// a request head, a client that does not read. With `hyper-util`, whose
     /// `GracefulShutdown::shutdown` returns nothing, map it to `Ok`.

@@ -63,7 +63,7 @@
 //! | a gRPC call is at its end | its own trailers are passed on |
 //! | a handler has not answered at the deadline | 503 in the caller's protocol, and the handler is dropped |
 //! | an answer and the deadline come in the same turn | the answer |
-//! | a client does not read | its body is not asked for anything, so nothing can be said: it counts as [`Stood::Unread`], and [`bound`](Drain::bound) ends it with the server. A [`StallLayer`](crate::StallLayer) frees what it holds before that |
+//! | a client does not read | its body is not asked for anything, so nothing can be said: it counts as [`Stood::Unread`], and [`bound`](Drain::bound) does not wait for it. A [`StallLayer`](crate::StallLayer) frees what it holds before that |
 //! | all have gone | [`finished`](Drain::finished) gives its report; so it does when the deadline and the [`grace`](Drain::grace) have passed |
 //! | a stream is as old as [`max_age`](DrainLayer::max_age) | it leaves in the same way, but is never cut |
 //! | the connection is upgraded | it is nobody's guest any more; the handler has to see to its end |

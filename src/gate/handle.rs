@@ -188,7 +188,7 @@ impl Gate {
     }
 
     /// At most `cap` requests of one key in flight and in the queue together, so that one client cannot take everything.
-    /// Requests without a key have no cap, and a cap of zero is one of one. Default: none.
+    /// Requests without a key have no cap, and a cap of zero is a cap of one. Default: none.
     ///
     /// ```
     /// use tower_lifeline::Gate;
@@ -206,6 +206,7 @@ impl Gate {
     ) -> Self {
         // Keys are kept as their hashes: bounded memory, and nobody outside can make two of them meet.
         let hasher = RandomState::new();
+        let cap = cap.max(1);
         let key: Key = Arc::new(move |request| key(request).map(|key| hasher.hash_one(key)));
         self.with(|settings| settings.per_key = Some((key, cap)))
     }

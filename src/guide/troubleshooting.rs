@@ -6,7 +6,7 @@
 //! | Node | `TypeError: terminated`, `UND_ERR_SOCKET: other side closed` | the same, or the server was stopped | the same; [`DrainLayer`](crate::DrainLayer) |
 //! | Node | `UND_ERR_HEADERS_TIMEOUT` after 300 s, `UND_ERR_BODY_TIMEOUT` | undici's own limits on head and silence | [`EarlyLayer`](crate::EarlyLayer) for the head, a heartbeat for the silence |
 //! | Python | `httpx.RemoteProtocolError: peer closed connection without sending complete message body` | a hop or the server has cut a stream | see who: [`ObserveLayer`](crate::ObserveLayer) |
-//! | Python | `httpx.ReadTimeout` | 5 s without a byte, httpx's default | a heartbeat below that, or [`trust_read_timeout`](crate::DeadlineLayer::trust_read_timeout) |
+//! | Python | `httpx.ReadTimeout` | 5 s without a byte, httpx's default | a heartbeat below that, and [`EarlyLayer`](crate::EarlyLayer) where the handler thinks longer; the clients of OpenAI and Anthropic say their limit: [`trust_read_timeout`](crate::DeadlineLayer::trust_read_timeout) |
 //! | Python, httpx-sse (older MCP SDKs) | an empty event, or a JSON error for one | a beat with a blank line, for a parser that takes it for an event | the default beat, [a comment line](crate::Beat::comment_line); another [for each request](crate::HeartbeatLayer::per_request) |
 //! | nginx's log | `upstream timed out (110: Connection timed out) while reading upstream`, 504 | 60 s without a byte | [`HeartbeatLayer`](crate::HeartbeatLayer) |
 //! | nginx's log | `... while reading response header from upstream`, 504 | no head within 60 s | [`EarlyLayer`](crate::EarlyLayer) |

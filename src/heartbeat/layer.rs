@@ -120,8 +120,9 @@ impl HeartbeatLayer {
     /// Replaces the choice of responses by status (200) and content type (`text/event-stream`): `Some` says in which
     /// dialect the body is written, `None` leaves the response alone.
     ///
-    /// Where added bytes would break the message the answer does not matter: see "which responses" in the
-    /// [module](super#which-responses).
+    /// `Some` is believed whatever the content type, so say it only of a body that is in that dialect: nothing else may be
+    /// written into. Only what the [module](super#which-responses) lists (no body, a known length, an encoding, a digest)
+    /// overrules it.
     #[must_use]
     pub fn select(
         self,

@@ -55,7 +55,7 @@
 //! - when somebody vouches for its bytes: status 206, `Content-Range`, a digest field (also one that is announced for the
 //!   trailers), a strong `ETag`.
 //!
-//! Content types that have no comments (gRPC, multipart, JSON, an upgraded connection) never get any.
+//! Without `select`, content types that have no comments (gRPC, multipart, JSON) never get any.
 //!
 //! # Headers
 //!

@@ -13,7 +13,7 @@
 //! max by (class, kind) (lifeline_finding_seconds)
 //! # how many come back for more
 //! sum(rate(lifeline_streams_resumed_total[5m])) / sum(rate(lifeline_streams_ended_total[5m]))
-//! # which beats did not get out, and why
+//! # which beats did not get out in time, and why
 //! sum by (what) (rate(lifeline_beats_total{what!="sent"}[5m]))
 //! ```
 //!

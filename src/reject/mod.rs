@@ -34,6 +34,10 @@
 //! | [`Grpc`](Ending::Grpc) | `application/grpc` | trailers: `grpc-status`, `grpc-message` | inside a message |
 //! | [`Abort`](Ending::Abort) | all else, gRPC-Web and Connect among them | nothing | always |
 //!
+//! A handler chooses the ending of its own response by an [`Ending`] in the response's extensions. For MCP that is
+//! [`Ending::Mcp`] with the request's `id`: without it a limit aborts the stream, and a drain ends it without a word. An early
+//! head takes the id from there, too; a [`RequestId`] is for early heads alone.
+//!
 //! A compressed response is always aborted: plain bytes among compressed ones would destroy it.
 
 pub(crate) mod accept;

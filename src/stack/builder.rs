@@ -133,7 +133,8 @@ impl LifelineBuilder {
 
     /// Sends the head of an event stream when the handler takes too long. Read first
     /// [what it costs](crate::early#what-it-costs). It beats as this stack does, unless the layer has a heartbeat of its own.
-    /// Default: never.
+    /// The headers limit still ends the handler behind the early head: give it one that suits the slowest answer, by
+    /// [`timeouts`](Self::timeouts), which replaces all limits of the preset. Default: never.
     pub fn early(mut self, early: EarlyLayer) -> Self {
         self.early = Some(early);
         self

@@ -42,7 +42,11 @@
 //! | deadlines that are believed | none | none | none | `grpc-timeout` | none |
 //!
 //! With a [path](LifelineBuilder::path), the heartbeat of a preset comes as often as that needs, and streams make room
-//! before a hop ends them. Clients of Google's API need another beat than the presets have: see
+//! before a hop ends them: a hop with a lifetime (Envoy 15 s, Google's ALB 30 s, Cloud Run 300 s) sets
+//! [`max_age`](LifelineBuilder::max_age) to nine tenths of it. In `llm` that end is an event `error`, which clients raise; where
+//! your hop is set otherwise, say so with [`Hop::lifetime`](crate::Hop::lifetime), or ask for
+//! [`any_age`](LifelineBuilder::any_age). The headers limit also ends a handler behind an [early head](LifelineBuilder::early).
+//! Clients of Google's API need another beat than the presets have: see
 //! [what clients make of it](crate::heartbeat#what-clients-make-of-a-beat).
 //!
 //! # MCP

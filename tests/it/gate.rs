@@ -171,6 +171,15 @@ async fn a_key_has_its_cap_in_flight_and_in_the_queue_together() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_cap_of_zero_is_a_cap_of_one() {
+    let gate = Gate::new(3).per_key(0, |_| Some("all"));
+    let service = open(&gate);
+    let come = || service.clone().oneshot(Request::new(Empty::<Bytes>::new()));
+    let (Ok(first), Ok(second)) = (come().await, come().await);
+    assert_eq!((first.status().as_u16(), second.status().as_u16()), (200, 429));
+}
+
+#[tokio::test(start_paused = true)]
 async fn whoever_is_refused_for_another_reason_does_not_count_for_their_key() {
     let gate = Gate::new(1).queue(0).per_key(1, |request| request.headers.get("key").cloned());
     let service = open(&gate);
